@@ -1,0 +1,241 @@
+"""Train senet's bundled model, an SE-ResNet for 32x32 pictures, on CIFAR-10 and export it to ONNX.
+
+    python -m venv venv && venv/bin/pip install -r requirements.txt
+    venv/bin/python train.py --out runs/se                      # downloads CIFAR-10 from its authors' page
+    venv/bin/python train.py --out runs/plain --no-se           # the same network without SE blocks
+    venv/bin/python train.py --out runs/se --images DIR         # CIFAR-10 as files: DIR/{train,test}/<class>/*.jpg
+
+Writes OUT/model.onnx, OUT/weights.pt and OUT/report.json (per-epoch losses, test accuracy, parameters, operations).
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+# Mean and standard deviation of the training pictures per channel, in units of 0..1.
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
+
+
+class SqueezeExcitation(nn.Module):
+    """Hu et al., arXiv 1709.01507, section 3: global average, C -> C/r -> C, sigmoid, scale."""
+
+    def __init__(self, channels: int, reduction: int = 16):
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // reduction, 1)
+        self.fc2 = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x):
+        s = x.mean((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(s))))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions; the SE block stands before the residual addition, as in figure 3 of the paper."""
+
+    def __init__(self, cin: int, cout: int, stride: int, se: bool):
+        super().__init__()
+        self.conv1 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(cout)
+        self.conv2 = nn.Conv2d(cout, cout, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(cout)
+        self.se = SqueezeExcitation(cout) if se else nn.Identity()
+        self.shortcut = nn.Identity()
+        if stride != 1 or cin != cout:
+            self.shortcut = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.se(self.bn2(self.conv2(y)))
+        return F.relu(y + self.shortcut(x))
+
+
+class SEResNet(nn.Module):
+    """Stem at 32x32, then three stages at 16x16, 8x8 and 4x4: early reduction buys wide stages for the same work."""
+
+    def __init__(self, widths, depths, stem: int, se: bool):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.MaxPool2d(2)
+        cin = stem
+        for i, (width, depth) in enumerate(zip(widths, depths)):
+            blocks = [BasicBlock(cin if j == 0 else width, width, 2 if i > 0 and j == 0 else 1, se) for j in range(depth)]
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+            cin = width
+        self.fc = nn.Linear(cin, len(CLASSES))
+
+    def forward(self, x):
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def load_folders(root: Path, split: str):
+    from PIL import Image
+
+    pixels, labels = [], []
+    for index, name in enumerate(CLASSES):
+        for path in sorted((root / split / name).glob("*.jpg")):
+            pixels.append(np.asarray(Image.open(path).convert("RGB")))
+            labels.append(index)
+    return np.stack(pixels), np.array(labels)
+
+
+def load_original(root: Path, split: str):
+    from torchvision.datasets import CIFAR10
+
+    data = CIFAR10(root, train=split == "train", download=True)
+    return data.data, np.array(data.targets)
+
+
+def load(args, split):
+    pixels, labels = load_folders(args.images, split) if args.images else load_original(args.cifar10, split)
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+    x = (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    return x, torch.from_numpy(labels)
+
+
+def augment(padded, index, flip, cutout, generator):
+    """Random 32x32 crop of the padded picture, flip, and a square of zeros (cutout, arXiv 1708.04552)."""
+    n = len(index)
+    windows = padded[index].unfold(2, 32, 1).unfold(3, 32, 1)
+    span = windows.shape[2]
+    dy, dx = torch.randint(span, (2, n), generator=generator)
+    x = windows[torch.arange(n), :, dy, dx]
+    x = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
+    cy, cx = torch.randint(32, (2, n, 1), generator=generator)
+    ramp = torch.arange(32).view(1, -1)
+    rows, cols = (ramp - cy).abs() * 2 < cutout, (ramp - cx).abs() * 2 < cutout
+    return x.masked_fill(rows.view(n, 1, 32, 1) & cols.view(n, 1, 1, 32), 0.0)
+
+
+@torch.no_grad()
+def accuracy(model, x, y):
+    model.eval()
+    hits = sum((model(a.contiguous(memory_format=torch.channels_last)).argmax(1) == b).sum().item()
+               for a, b in zip(x.split(500), y.split(500)))
+    return hits / len(y)
+
+
+def count_macs(model):
+    """Multiply-accumulates of one 32x32 picture, over convolutions and linear layers."""
+    total = [0]
+
+    def hook(module, _, output):
+        positions = output[0, 0].numel() if output.dim() == 4 else 1
+        total[0] += module.weight.numel() * positions
+
+    hooks = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, 3, 32, 32))
+    for handle in hooks:
+        handle.remove()
+    return total[0]
+
+
+def export(model, path: Path):
+    """Dynamic batch; nodes named after their modules: `/layer1/layer1.0/se/fc1/Conv` becomes `layer1.0.se.fc1.Conv`."""
+    torch.onnx.export(model.eval(), (torch.zeros(2, 3, 32, 32),), str(path), dynamo=False, opset_version=17,
+                      input_names=["image"], output_names=["logits"],
+                      dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}})
+    proto = onnx.load(path)
+
+    def rename(name):
+        parts = [p for p in name.split("/") if p]
+        kept = [p for i, p in enumerate(parts) if i + 1 == len(parts) or not parts[i + 1].startswith(p + ".")]
+        return ".".join(kept)
+
+    for node in proto.graph.node:
+        node.name = rename(node.name)
+        for values in (node.input, node.output):
+            for i, value in enumerate(values):
+                values[i] = rename(value) if value.startswith("/") else value
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=Path, help="CIFAR-10 as files, DIR/{train,test}/<class>/*.jpg")
+    parser.add_argument("--cifar10", type=Path, default=Path("data"), help="where the original CIFAR-10 is kept or downloaded to")
+    parser.add_argument("--no-se", action="store_true", help="the same network without SE blocks")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--lr", type=float, default=0.25, help="peak learning rate")
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--label-smoothing", type=float, default=0.1)
+    parser.add_argument("--pad", type=int, default=3, help="pixels of reflected border for the random crop")
+    parser.add_argument("--cutout", type=int, default=10, help="side of the erased square, pixels")
+    parser.add_argument("--stem", type=int, default=64)
+    parser.add_argument("--widths", type=int, nargs=3, default=[96, 160, 224])
+    parser.add_argument("--depths", type=int, nargs=3, default=[2, 2, 1])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit-steps", type=int, default=0, help="stop after so many steps (to time a recipe)")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    generator = torch.Generator().manual_seed(args.seed)
+
+    x, y = load(args, "train")
+    xt, yt = load(args, "test")
+    padded = F.pad(x, [args.pad] * 4, mode="reflect")
+    model = SEResNet(args.widths, args.depths, args.stem, not args.no_se)
+    parameters, macs = sum(p.numel() for p in model.parameters()), count_macs(model)
+    model = model.to(memory_format=torch.channels_last)
+    print(f"{parameters} parameters, {macs / 1e6:.1f} M multiply-accumulates", flush=True)
+
+    decay = [p for p in model.parameters() if p.dim() > 1]
+    rest = [p for p in model.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.SGD([{"params": decay, "weight_decay": args.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+                                lr=args.lr, momentum=0.9, nesterov=True)
+    steps = args.epochs * (len(x) // args.batch)
+    warmup = steps // 5
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda t: max(t / warmup, 0.02) if t < warmup else (steps - t) / (steps - warmup))
+
+    history, start, done = [], time.time(), 0
+    mirrored = torch.rand(len(x), generator=generator) < 0.5
+    for epoch in range(args.epochs):
+        model.train()
+        order, losses = torch.randperm(len(x), generator=generator), []
+        # Each picture is mirrored in every other epoch, which wastes fewer views than independent coin tosses.
+        flips = mirrored ^ (epoch % 2 == 1)
+        for index in order[:len(x) // args.batch * args.batch].split(args.batch):
+            batch = augment(padded, index, flips[index], args.cutout, generator).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = model(batch)
+            loss = F.cross_entropy(logits.float(), y[index], label_smoothing=args.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            done += 1
+            if done % 50 == 0:
+                print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-50:]):.3f} "
+                      f"{done * args.batch / (time.time() - start):.0f} images/s", flush=True)
+            if done == args.limit_steps:
+                return
+        top1 = accuracy(model, xt, yt)
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": top1, "seconds": time.time() - start})
+        print(json.dumps(history[-1]), flush=True)
+        torch.save(model.state_dict(), args.out / "weights.pt")
+        report = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": None,
+                  "test_top1": top1, "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
+        (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    report["train_top1"] = accuracy(model, x, y)
+    (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    model = model.to(memory_format=torch.contiguous_format)
+    export(model, args.out / "model.onnx")
+
+
+if __name__ == "__main__":
+    main()

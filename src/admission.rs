@@ -1,0 +1,1 @@
+//! Bounded work: a fixed pool of CPU workers behind a bounded queue.

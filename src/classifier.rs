@@ -1,0 +1,216 @@
+//! The one front door: an encoded picture in, ranked labels with attention out; knows neither HTTP nor tract.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+
+use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summarise};
+use crate::image::{DecodeError, ImageInfo, Limits, decode, preprocess};
+use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
+use crate::model::Model;
+
+/// What a caller wants to know of one picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How many classes, 1 to the model's number of classes.
+    pub top_k: usize,
+    /// How much attention.
+    pub attention: AttentionRequest,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { top_k: 5, attention: AttentionRequest::default() }
+    }
+}
+
+/// Says when work on a request is no longer wanted; asked before every stage.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket {
+    deadline: Option<Instant>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Ticket {
+    /// A ticket that expires at `deadline`.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..Self::default() }
+    }
+
+    /// Nobody waits for the answer any more; seen by every clone.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// [`ClassifyError::Abandoned`] or [`ClassifyError::DeadlineExceeded`].
+    pub fn check(&self) -> Result<(), ClassifyError> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(ClassifyError::Abandoned);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(ClassifyError::DeadlineExceeded),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How long each stage took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Timing {
+    /// Reading the file's pixels.
+    #[serde(rename = "decode_ms", serialize_with = "milliseconds")]
+    pub decode: Duration,
+    /// Resize, crop, normalisation.
+    #[serde(rename = "preprocess_ms", serialize_with = "milliseconds")]
+    pub preprocess: Duration,
+    /// Waiting for a worker; zero where nobody queued.
+    #[serde(rename = "queue_ms", serialize_with = "milliseconds")]
+    pub queue: Duration,
+    /// The network.
+    #[serde(rename = "inference_ms", serialize_with = "milliseconds")]
+    pub inference: Duration,
+    /// Probabilities, ranking, attention.
+    #[serde(rename = "postprocess_ms", serialize_with = "milliseconds")]
+    pub postprocess: Duration,
+    /// Everything from admission to the answer.
+    #[serde(rename = "total_ms", serialize_with = "milliseconds")]
+    pub total: Duration,
+}
+
+fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// The model that answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answerer {
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: String,
+}
+
+/// The answer for one picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Classification {
+    /// Who answered.
+    pub model: Answerer,
+    /// What was read.
+    pub image: ImageInfo,
+    /// Most probable first.
+    pub predictions: Vec<Prediction>,
+    /// Absent where the request wanted none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<Attention>,
+    /// Fingerprint of the input contract.
+    pub preprocessing: String,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// Why a picture was not classified.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifyError {
+    /// The model has fewer classes than were asked for.
+    #[error("top_k is {actual}, expected 1 to {classes}, the classes of {model}")]
+    TopK {
+        /// What was asked for.
+        actual: usize,
+        /// What the model has.
+        classes: usize,
+        /// The model's name.
+        model: String,
+    },
+    /// No block has such a name.
+    #[error("no SE block of {model} matches {pattern:?}")]
+    UnknownBlock {
+        /// What was asked for.
+        pattern: String,
+        /// The model's name.
+        model: String,
+    },
+    /// The bytes are not a picture that may be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The network failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The caller has gone.
+    #[error("nobody waits for the answer any more")]
+    Abandoned,
+    /// The ticket has expired.
+    #[error("the deadline passed before the answer was ready")]
+    DeadlineExceeded,
+}
+
+/// Classifies pictures; shared by all workers.
+#[derive(Debug, Clone, Default)]
+pub struct Classifier {
+    limits: Limits,
+}
+
+impl Classifier {
+    /// A classifier that decodes within `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
+
+    /// Checks what can be checked of `options` before any work.
+    ///
+    /// # Errors
+    /// [`ClassifyError::TopK`] and [`ClassifyError::UnknownBlock`].
+    pub fn check(&self, model: &Model, options: &Options) -> Result<(), ClassifyError> {
+        let summary = model.engine().summary();
+        if !(1..=summary.classes).contains(&options.top_k) {
+            return Err(ClassifyError::TopK { actual: options.top_k, classes: summary.classes, model: model.name().to_owned() });
+        }
+        match options.attention.blocks.iter().find(|pattern| !names_a_block(pattern, &summary.se_blocks)) {
+            Some(pattern) => Err(ClassifyError::UnknownBlock { pattern: pattern.clone(), model: model.name().to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Classifies one encoded picture on the calling thread.
+    ///
+    /// # Errors
+    /// For options that the model cannot meet, a picture that cannot be decoded within the limits, a network that fails, and a `ticket`
+    /// that is no longer good, which is looked at before every stage.
+    pub fn classify(&self, model: &Model, image: &[u8], options: &Options, ticket: &Ticket) -> Result<Classification, ClassifyError> {
+        let start = Instant::now();
+        self.check(model, options)?;
+        ticket.check()?;
+        let decoded = decode(image, &self.limits)?;
+        let decode = start.elapsed();
+        ticket.check()?;
+        let input = preprocess(decoded.pixels, model.contract());
+        let preprocess = start.elapsed() - decode;
+        ticket.check()?;
+        let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
+        let inference = model.engine().run(&input, gates)?;
+        let ran = start.elapsed();
+        let predictions = rank(model, &inference, options.top_k);
+        let attention = (gates == Gates::Return).then(|| summarise(&model.engine().summary().se_blocks, &inference.gates, &options.attention));
+        let total = start.elapsed();
+        let timing = Timing { decode, preprocess, inference: ran - decode - preprocess, postprocess: total - ran, total, ..Timing::default() };
+        Ok(Classification {
+            model: Answerer { name: model.name().to_owned(), version: model.version().to_owned() },
+            image: decoded.info,
+            predictions,
+            attention,
+            preprocessing: model.fingerprint().to_owned(),
+            timing,
+        })
+    }
+}
+
+fn rank(model: &Model, inference: &Inference, k: usize) -> Vec<Prediction> {
+    let probabilities = probabilities(&inference.logits, model.output_activation());
+    let predict =
+        |index: usize| Prediction { index, label: model.label(index).to_owned(), probability: probabilities[index], logit: inference.logits[index] };
+    top_k(&inference.logits, k).into_iter().map(predict).collect()
+}

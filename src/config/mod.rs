@@ -1,0 +1,1 @@
+//! Configuration: validated plain data; file < environment < flag.

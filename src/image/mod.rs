@@ -1,0 +1,10 @@
+//! From the bytes of an uploaded picture to the tensor a network wants; knows nothing of networks or HTTP.
+
+mod contract;
+mod decode;
+mod preprocess;
+mod resize;
+
+pub use contract::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
+pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode};
+pub use preprocess::preprocess;

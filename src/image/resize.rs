@@ -1,0 +1,1 @@
+//! Pillow-equal resampling of 8-bit RGB.

@@ -1,0 +1,63 @@
+//! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
+
+mod postprocess;
+mod summary;
+mod tract;
+
+pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
+pub use summary::{NetworkSummary, OperatorCounts, SeBlockInfo, TensorInfo};
+pub use tract::{LoadOptions, TractEngine};
+
+/// Whether a run hands out the gates of the SE blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gates {
+    /// The answer's `gates` are empty.
+    Drop,
+    /// The answer has the gates of every block, in network order.
+    Return,
+}
+
+/// What one run yields, for the whole batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inference {
+    /// `[batch, classes]`, row-major; whatever the network's last node yields, before any softmax of ours.
+    pub logits: Vec<f32>,
+    /// For every SE block, in network order, `[batch, channels]` row-major in 0..=1.
+    pub gates: Vec<Vec<f32>>,
+}
+
+/// Why a network could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The bytes are no ONNX model, or use what the engine does not know.
+    #[error("not a usable ONNX model: {0}")]
+    Import(String),
+    /// A classifier has one image input and one output of class scores.
+    #[error("not an image classifier: {0}")]
+    NotAClassifier(String),
+    /// The input has the wrong number of values.
+    #[error("input of {actual} values, expected {expected}")]
+    InputLength {
+        /// Values given.
+        actual: usize,
+        /// Values of the network's input.
+        expected: usize,
+    },
+    /// The network failed while running.
+    #[error("inference failed: {0}")]
+    Run(String),
+}
+
+/// A loaded network. Implementations are shared by all workers.
+pub trait Engine: Send + Sync {
+    /// Runs one batch, whose size was fixed when the network was loaded.
+    ///
+    /// `input` is in the layout of the network's input, row-major.
+    ///
+    /// # Errors
+    /// [`EngineError::InputLength`] and [`EngineError::Run`].
+    fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError>;
+
+    /// What is known of the network.
+    fn summary(&self) -> &NetworkSummary;
+}

@@ -1,0 +1,90 @@
+//! From logits to ranked, labelled predictions.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+/// What turns the network's output into probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputActivation {
+    /// The output is logits of exclusive classes.
+    Softmax,
+    /// The output is logits of independent classes.
+    Sigmoid,
+    /// The output is probabilities already.
+    None,
+}
+
+/// One class of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Position in the network's output, from 0.
+    pub index: usize,
+    /// The class's name.
+    pub label: String,
+    /// 0..=1
+    pub probability: f32,
+    /// The network's own output for the class.
+    pub logit: f32,
+}
+
+/// Probabilities of one image's `logits`, in class order.
+///
+/// The softmax subtracts the largest logit first, so that no finite input overflows; its values sum to 1 within 1e-5.
+pub fn probabilities(logits: &[f32], activation: OutputActivation) -> Vec<f32> {
+    match activation {
+        OutputActivation::None => logits.to_vec(),
+        OutputActivation::Sigmoid => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+        OutputActivation::Softmax => {
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut values: Vec<f32> = logits.iter().map(|x| (x - largest).exp()).collect();
+            let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+            values.iter_mut().for_each(|v| *v = (f64::from(*v) / sum) as f32);
+            values
+        }
+    }
+}
+
+/// The indices of the `k` largest values, largest first; equal values in index order, NaN last.
+pub fn top_k(values: &[f32], k: usize) -> Vec<usize> {
+    let rank = |a: &usize, b: &usize| match (values[*a].is_nan(), values[*b].is_nan()) {
+        (false, false) => values[*b].total_cmp(&values[*a]).then(a.cmp(b)),
+        (true, true) => a.cmp(b),
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+    };
+    let mut indices: Vec<usize> = (0..values.len()).collect();
+    if k < indices.len() && k > 0 {
+        indices.select_nth_unstable_by(k - 1, rank);
+    }
+    indices.truncate(k);
+    indices.sort_unstable_by(rank);
+    indices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_survives_large_logits_and_sums_to_one() {
+        let p = probabilities(&[1000.0, 999.0, -1000.0], OutputActivation::Softmax);
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!((p[0] - 0.731_058_6).abs() < 1e-6, "{p:?}");
+    }
+
+    #[test]
+    fn sigmoid_is_per_class() {
+        let p = probabilities(&[0.0, f32::INFINITY, f32::NEG_INFINITY], OutputActivation::Sigmoid);
+        assert_eq!(p, [0.5, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn ranks_ties_by_index_and_nan_last() {
+        assert_eq!(top_k(&[1.0, f32::NAN, 3.0, 3.0], 3), [2, 3, 0]);
+        assert_eq!(top_k(&[1.0, f32::NAN, 3.0, 3.0], 9), [2, 3, 0, 1]);
+        assert_eq!(top_k(&[1.0, 2.0], 0), [] as [usize; 0]);
+        assert_eq!(top_k(&[], 3), [] as [usize; 0]);
+    }
+}

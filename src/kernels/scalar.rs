@@ -1,0 +1,1 @@
+//! The reference: plain Rust, what every other level is tested against.

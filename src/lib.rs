@@ -1,0 +1,38 @@
+//! senet serves Squeeze-and-Excitation image classifiers on CPUs and shows which channels they attended to.
+//!
+//! A squeeze-and-excitation (SE) block (Hu et al., arXiv 1709.01507) averages every channel of a feature map over space (squeeze), passes the
+//! averages through two small fully connected layers that end in a sigmoid (excitation), and multiplies every channel by its gate (scale).
+//! senet finds these blocks in an unmodified ONNX file, runs each as one fused SIMD operator, and returns the gates beside the labels.
+//!
+//! # The way of a request
+//!
+//! bytes → [`image::decode`] → [`image::preprocess`] → [`inference::Engine::run`] → [`inference::top_k`] and [`attention::summarise`] →
+//! [`classifier::Classification`]. [`classifier::Classifier::classify`] is that line of code.
+//!
+//! # Modules
+//!
+//! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`].
+//! Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
+
+pub mod attention;
+pub mod classifier;
+mod graph;
+pub mod image;
+pub mod inference;
+pub mod kernels;
+pub mod model;
+mod ops;
+mod toml_file;
+
+#[cfg(feature = "server")]
+pub mod admission;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;

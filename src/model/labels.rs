@@ -1,0 +1,1 @@
+//! Class names: `labels.txt`, one name a line, in class order.

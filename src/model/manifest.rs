@@ -1,0 +1,1 @@
+//! `model.toml`: what a model folder says of its network.

@@ -1,0 +1,66 @@
+//! A model as its users know it: a network, its input contract, its labels, a name and a version.
+
+mod labels;
+mod manifest;
+mod registry;
+
+use std::sync::Arc;
+
+use crate::image::InputContract;
+use crate::inference::{Engine, OutputActivation};
+
+pub use registry::{Registry, UnknownModel};
+
+/// A loaded model, shared by all workers.
+pub struct Model {
+    name: String,
+    version: String,
+    contract: InputContract,
+    fingerprint: String,
+    output_activation: OutputActivation,
+    labels: Vec<String>,
+    engine: Arc<dyn Engine>,
+    warnings: Vec<String>,
+}
+
+impl Model {
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How pictures become its input.
+    pub fn contract(&self) -> &InputContract {
+        &self.contract
+    }
+
+    /// Fingerprint of the contract, `sha256:…`.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// What turns its output into probabilities.
+    pub fn output_activation(&self) -> OutputActivation {
+        self.output_activation
+    }
+
+    /// The name of class `index`; empty for an index beyond the classes.
+    pub fn label(&self, index: usize) -> &str {
+        self.labels.get(index).map_or("", String::as_str)
+    }
+
+    /// The network.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// What a person should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}

@@ -1,0 +1,1 @@
+//! TOML files of ours, read with errors that name the key and the nearest known one.
