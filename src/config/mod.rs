@@ -1,1 +1,11 @@
 //! Configuration: validated plain data; file < environment < flag.
+
+mod admission;
+mod drain;
+mod http;
+mod log;
+
+pub use admission::AdmissionConfig;
+pub use drain::DrainConfig;
+pub use http::HttpConfig;
+pub use log::{LogConfig, LogFormat};
