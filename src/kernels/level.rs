@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Kernels;
+use super::scalar::Scalar;
+
 /// An instruction set that kernels exist for, best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -43,7 +46,12 @@ impl FromStr for Level {
 
 /// Proof that this machine runs the instructions of [`Simd::level`]: only detection makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Simd(Level);
+pub struct Simd(Proof);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Proof {
+    Scalar(Scalar),
+}
 
 /// The machine lacks an instruction set that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +64,7 @@ pub struct UnsupportedLevel {
 impl Simd {
     /// The best that this machine has.
     pub fn detect() -> Self {
-        Self(Level::Scalar)
+        Self::available().last().unwrap_or(Self(Proof::Scalar(Scalar)))
     }
 
     /// `level`, if this machine has it.
@@ -64,12 +72,24 @@ impl Simd {
     /// # Errors
     /// [`UnsupportedLevel`] otherwise.
     pub fn request(level: Level) -> Result<Self, UnsupportedLevel> {
-        let best = Self::detect().level();
-        if level == Level::Scalar { Ok(Self(level)) } else { Err(UnsupportedLevel { wanted: level, best }) }
+        Self::available().find(|simd| simd.level() == level).ok_or_else(|| UnsupportedLevel { wanted: level, best: Self::detect().level() })
+    }
+
+    /// All that this machine has, best last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Some(Proof::Scalar(Scalar))].into_iter().flatten().map(Self)
     }
 
     /// The instruction set proved.
     pub fn level(self) -> Level {
-        self.0
+        match self.0 {
+            Proof::Scalar(_) => Level::Scalar,
+        }
+    }
+
+    pub(super) fn kernels(&self) -> &dyn Kernels {
+        match &self.0 {
+            Proof::Scalar(kernels) => kernels,
+        }
     }
 }
