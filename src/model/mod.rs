@@ -23,7 +23,32 @@ pub struct Model {
     warnings: Vec<String>,
 }
 
+/// What a [`Model`] is put together from.
+pub struct Parts {
+    /// What requests call it.
+    pub name: String,
+    /// Any text; folders of versions use integers.
+    pub version: String,
+    /// How pictures become its input.
+    pub contract: InputContract,
+    /// What turns its output into probabilities.
+    pub output_activation: OutputActivation,
+    /// One for each class, in class order.
+    pub labels: Vec<String>,
+    /// The network.
+    pub engine: Arc<dyn Engine>,
+    /// What a person should know, beside what the engine says itself.
+    pub warnings: Vec<String>,
+}
+
 impl Model {
+    /// A model of `parts` as they are: nothing is read, checked or run.
+    pub fn from_parts(parts: Parts) -> Self {
+        let Parts { name, version, contract, output_activation, labels, engine, warnings } = parts;
+        let fingerprint = contract.fingerprint();
+        Self { name, version, contract, fingerprint, output_activation, labels, engine, warnings }
+    }
+
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.name
