@@ -13,7 +13,8 @@ pub struct AdmissionConfig {
 }
 
 impl Default for AdmissionConfig {
-    /// Cores are counted by [`thread::available_parallelism`], which heeds the affinity mask and the quota of cgroup v1 and v2.
+    /// Cores are counted by [`thread::available_parallelism`], which on Linux is the smaller of the affinity mask (and so of a cpuset) and the
+    /// CPU quota of cgroup v1 or v2, rounded down, at least one.
     fn default() -> Self {
         Self { workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), queue: 64 }
     }
