@@ -5,9 +5,17 @@
 //!
 //! NaN passes through every function, ReLU and the gates included, so that a network that diverged does not look healthy.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod excitation;
 mod level;
+#[cfg(test)]
+mod properties;
 mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use excitation::{Activation, Excitation, Gate, Layers, ShapeMismatch};
 pub use level::{Level, Simd, UnsupportedLevel};
@@ -31,7 +39,8 @@ trait Kernels {
 
 /// The mean of every channel: `map` is `[C, positions]`, `means` is `[C]`.
 ///
-/// The mean of no positions is 0/0, NaN.
+/// A mean is within 5e-6 of the exact one, relative to the mean of the absolute values, however large the map; a channel whose partial sums
+/// leave the range of `f32` has an infinite mean. The mean of no positions is 0/0, NaN.
 ///
 /// # Panics
 /// When `map` does not hold `means.len() · positions` values.
@@ -42,7 +51,8 @@ pub fn squeeze(simd: Simd, map: &[f32], positions: usize, means: &mut [f32]) {
 
 /// The gate of every channel: `gate(expand · activation(reduce · means + reduce_bias) + expand_bias)`; `means` and `gates` are `[C]`.
 ///
-/// Gates are in 0..=1, or NaN. Allocates nothing.
+/// Gates are in 0..=1, or NaN. Every sum of products is within 2e-6 of the exact one, relative to the sum of the absolute products, and every
+/// gate within 1e-6 of the function of its sum, relative to it. Allocates nothing.
 ///
 /// # Panics
 /// When `means` or `gates` does not hold [`Excitation::channels`] values.
@@ -53,7 +63,7 @@ pub fn excite(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f
     simd.kernels().excite(excitation, means, gates);
 }
 
-/// Multiplies every channel of `map`, `[C, positions]`, by its gate; `gates` is `[C]`.
+/// Multiplies every channel of `map`, `[C, positions]`, by its gate; `gates` is `[C]`. The result is the same at every level.
 ///
 /// # Panics
 /// When `map` does not hold `gates.len() · positions` values.
@@ -63,6 +73,8 @@ pub fn scale(simd: Simd, map: &mut [f32], positions: usize, gates: &[f32]) {
 }
 
 /// `map = rectify(map · gate + shortcut)` in one pass over memory; `map` and `shortcut` are `[C, positions]`, `gates` is `[C]`.
+///
+/// The product and the sum are rounded at most once each; levels with a fused multiply-add round once.
 ///
 /// # Panics
 /// When `map` or `shortcut` does not hold `gates.len() · positions` values.

@@ -1,0 +1,3 @@
+//! The aarch64 level.
+
+pub(super) mod neon;

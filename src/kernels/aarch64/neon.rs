@@ -1,0 +1,126 @@
+//! NEON, the Advanced SIMD of aarch64: 4 floats a register, tails through an array.
+#![expect(unsafe_code, reason = "loads and stores take pointers; calling a function that needs NEON needs a proof")]
+
+use std::arch::aarch64::*;
+
+use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
+use crate::kernels::{Activation, Excitation, Gate, Rectify};
+
+/// Proof of NEON: only [`Neon::detect`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::kernels) struct Neon(());
+
+impl Neon {
+    pub(in crate::kernels) fn detect() -> Option<Self> {
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+}
+
+vector_kernels!(Neon, "neon");
+
+type Vector = float32x4_t;
+const LANES: usize = 4;
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn splat(x: f32) -> Vector {
+    vdupq_n_f32(x)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load(values: &[f32; LANES]) -> Vector {
+    // SAFETY: the reference is to 4 floats, and this load needs no more alignment than they have.
+    unsafe { vld1q_f32(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn store(values: &mut [f32; LANES], v: Vector) {
+    // SAFETY: the reference is to 4 floats, and this store needs no more alignment than they have.
+    unsafe { vst1q_f32(values.as_mut_ptr(), v) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_tail(values: &[f32]) -> Vector {
+    let mut lanes = [0.0; LANES];
+    for (lane, value) in lanes.iter_mut().zip(values) {
+        *lane = *value;
+    }
+    load(&lanes)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn store_tail(values: &mut [f32], v: Vector) {
+    let mut lanes = [0.0; LANES];
+    store(&mut lanes, v);
+    for (value, lane) in values.iter_mut().zip(lanes) {
+        *value = lane;
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn add(a: Vector, b: Vector) -> Vector {
+    vaddq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn mul(a: Vector, b: Vector) -> Vector {
+    vmulq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn div(a: Vector, b: Vector) -> Vector {
+    vdivq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn fma(a: Vector, b: Vector, c: Vector) -> Vector {
+    vfmaq_f32(c, a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn max(a: Vector, b: Vector) -> Vector {
+    vmaxq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn min(a: Vector, b: Vector) -> Vector {
+    vminq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn round(v: Vector) -> Vector {
+    vrndnq_f32(v)
+}
+
+/// In two steps, because 2^n itself may lie beyond the range of `f32`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn scale_by_power(v: Vector, n: Vector) -> Vector {
+    let n = vcvtnq_s32_f32(n);
+    let half = vshrq_n_s32::<1>(n);
+    mul(mul(v, power(half)), power(vsubq_s32(n, half)))
+}
+
+/// 2^n for n in -126..=127, by writing the exponent.
+#[inline]
+#[target_feature(enable = "neon")]
+fn power(n: int32x4_t) -> Vector {
+    vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(n, vdupq_n_s32(127))))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn sum(v: Vector) -> f32 {
+    vaddvq_f32(v)
+}

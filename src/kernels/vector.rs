@@ -1,0 +1,256 @@
+//! The kernels in terms of vectors, stamped once per instruction set.
+//!
+//! A macro and not a generic function, because `#[target_feature]` must name the instruction set literally; thanks to it every function here is safe
+//! inside. The module that uses [`vector_kernels!`] provides, all with the same `#[target_feature]`:
+//!
+//! | item | meaning |
+//! | --- | --- |
+//! | `Vector`, `LANES` | a register of floats, and how many it holds |
+//! | `splat(x)`, `load(&[f32; LANES])`, `store(&mut [f32; LANES], v)` | |
+//! | `load_tail(&[f32])`, `store_tail(&mut [f32], v)` | the first lanes, as many as the slice has; a load fills the others with zero |
+//! | `add(a, b)`, `mul(a, b)`, `div(a, b)`, `fma(a, b, c)` | lane by lane; `fma` is `a · b + c`, rounded once |
+//! | `max(a, b)`, `min(a, b)` | NaN when `b` is NaN |
+//! | `round(v)` | to the nearest integer |
+//! | `scale_by_power(v, n)` | `v · 2^n` for integral `n` in ±151, through to infinity and to zero |
+//! | `sum(v)` | over the lanes |
+
+/// Positions whose sum is taken in `f32`; what goes beyond is added in `f64`, so that the error does not grow with the size of a map.
+pub(super) const SUM_BLOCK: usize = 1024;
+
+/// Hidden units computed together: enough independent sums to hide the latency of a multiply-add, few enough for 16 registers.
+pub(super) const UNITS: usize = 8;
+
+/// Beyond ±this, `exp` is infinite or zero in `f32`.
+pub(super) const EXP_LIMIT: f32 = 104.0;
+/// ln 2 in two parts; the first has few binary digits, so that its multiples are exact.
+pub(super) const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
+/// (exp(r) - 1 - r) / r² for |r| ≤ ln 2 / 2, highest power first (Cephes `expf`).
+pub(super) const EXP_POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5];
+
+macro_rules! vector_kernels {
+    ($proof:ident, $features:literal) => {
+        impl crate::kernels::Kernels for $proof {
+            fn squeeze(&self, map: &[f32], positions: usize, means: &mut [f32]) {
+                // SAFETY: possession of `self` proves the features; its `detect` looked for them.
+                unsafe { squeeze(map, positions, means) }
+            }
+
+            fn excite(&self, excitation: &Excitation, means: &[f32], gates: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe { excite(excitation, means, gates) }
+            }
+
+            fn scale(&self, map: &mut [f32], positions: usize, gates: &[f32]) {
+                // SAFETY: as above.
+                unsafe { scale(map, positions, gates) }
+            }
+
+            fn scale_add(&self, map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
+                // SAFETY: as above.
+                unsafe { scale_add(map, positions, gates, shortcut, rectify) }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn squeeze(map: &[f32], positions: usize, means: &mut [f32]) {
+            for (channel, mean) in means.iter_mut().enumerate() {
+                let mut total = 0.0;
+                for block in map[channel * positions..][..positions].chunks(SUM_BLOCK) {
+                    total += f64::from(sum_block(block));
+                }
+                *mean = (total / positions as f64) as f32;
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn sum_block(values: &[f32]) -> f32 {
+            let mut sums = [splat(0.0); 4];
+            let (quads, rest) = values.as_chunks::<{ 4 * LANES }>();
+            for quad in quads {
+                for (sum, values) in sums.iter_mut().zip(quad.as_chunks().0) {
+                    *sum = add(*sum, load(values));
+                }
+            }
+            let (singles, tail) = rest.as_chunks();
+            for (sum, values) in sums.iter_mut().zip(singles) {
+                *sum = add(*sum, load(values));
+            }
+            if !tail.is_empty() {
+                sums[3] = add(sums[3], load_tail(tail));
+            }
+            sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])))
+        }
+
+        #[target_feature(enable = $features)]
+        fn excite(excitation: &Excitation, means: &[f32], gates: &mut [f32]) {
+            gates.copy_from_slice(&excitation.expand_bias);
+            let together = excitation.squeezed() / UNITS * UNITS;
+            for first in (0..together).step_by(UNITS) {
+                add_units::<UNITS>(excitation, first, means, gates);
+            }
+            for unit in together..excitation.squeezed() {
+                add_units::<1>(excitation, unit, means, gates);
+            }
+            let (chunks, tail) = gates.as_chunks_mut();
+            for gates in chunks {
+                store(gates, open(excitation.gate, load(gates)));
+            }
+            store_tail(tail, open(excitation.gate, load_tail(tail)));
+        }
+
+        /// Adds what `N` hidden units from `first` contribute to the gates: the hidden layer lives in registers and needs no memory.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_units<const N: usize>(excitation: &Excitation, first: usize, means: &[f32], gates: &mut [f32]) {
+            let channels = excitation.channels();
+            let weights = first * channels..(first + N) * channels;
+            let mut hidden = dots::<N>(&excitation.reduce[weights.clone()], means);
+            for (hidden, bias) in hidden.iter_mut().zip(&excitation.reduce_bias[first..]) {
+                *hidden += bias;
+            }
+            for hidden in hidden.chunks_mut(LANES) {
+                store_tail(hidden, activate(excitation.activation, load_tail(hidden)));
+            }
+            add_rows::<N>(&excitation.expand[weights], &hidden, gates);
+        }
+
+        /// The products of `N` rows of `weights` with `means`.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn dots<const N: usize>(weights: &[f32], means: &[f32]) -> [f32; N] {
+            let (chunks, tail) = means.as_chunks();
+            let rows = rows::<N>(weights, means.len(), chunks.len());
+            let mut sums = [splat(0.0); N];
+            for (index, means) in chunks.iter().enumerate() {
+                let means = load(means);
+                for (sum, (row, _)) in sums.iter_mut().zip(&rows) {
+                    *sum = fma(load(&row[index]), means, *sum);
+                }
+            }
+            let tail = load_tail(tail);
+            let mut dots = [0.0; N];
+            for ((dot, lanes), (_, row)) in dots.iter_mut().zip(sums).zip(&rows) {
+                *dot = sum(fma(load_tail(row), tail, lanes));
+            }
+            dots
+        }
+
+        /// Adds `N` rows of `weights`, each times its hidden unit, to `gates`.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_rows<const N: usize>(weights: &[f32], hidden: &[f32; N], gates: &mut [f32]) {
+            let channels = gates.len();
+            let (chunks, tail) = gates.as_chunks_mut();
+            let rows = rows::<N>(weights, channels, chunks.len());
+            let mut units = [splat(0.0); N];
+            for (unit, hidden) in units.iter_mut().zip(hidden) {
+                *unit = splat(*hidden);
+            }
+            for (index, gates) in chunks.iter_mut().enumerate() {
+                let mut sum = load(gates);
+                for (unit, (row, _)) in units.iter().zip(&rows) {
+                    sum = fma(load(&row[index]), *unit, sum);
+                }
+                store(gates, sum);
+            }
+            let mut sum = load_tail(tail);
+            for (unit, (_, row)) in units.iter().zip(&rows) {
+                sum = fma(load_tail(row), *unit, sum);
+            }
+            store_tail(tail, sum);
+        }
+
+        /// The rows of `weights`, `[N, channels]`, each as `chunks` vectors and a tail.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn rows<const N: usize>(weights: &[f32], channels: usize, chunks: usize) -> [(&[[f32; LANES]], &[f32]); N] {
+            std::array::from_fn(|row| {
+                let (vectors, tail) = weights[row * channels..][..channels].as_chunks();
+                (&vectors[..chunks], tail)
+            })
+        }
+
+        #[target_feature(enable = $features)]
+        fn scale(map: &mut [f32], positions: usize, gates: &[f32]) {
+            for (channel, gate) in gates.iter().enumerate() {
+                let gate = splat(*gate);
+                let (chunks, tail) = map[channel * positions..][..positions].as_chunks_mut();
+                for values in chunks {
+                    store(values, mul(load(values), gate));
+                }
+                if !tail.is_empty() {
+                    store_tail(tail, mul(load_tail(tail), gate));
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn scale_add(map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
+            let least = splat(match rectify {
+                Rectify::No => f32::NEG_INFINITY,
+                Rectify::Relu => 0.0,
+            });
+            for (channel, gate) in gates.iter().enumerate() {
+                let gate = splat(*gate);
+                let (chunks, tail) = map[channel * positions..][..positions].as_chunks_mut();
+                let (shortcut_chunks, shortcut_tail) = shortcut[channel * positions..][..positions].as_chunks();
+                for (values, shortcut) in chunks.iter_mut().zip(shortcut_chunks) {
+                    store(values, max(least, fma(load(values), gate, load(shortcut))));
+                }
+                if !tail.is_empty() {
+                    store_tail(tail, max(least, fma(load_tail(tail), gate, load_tail(shortcut_tail))));
+                }
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn activate(activation: Activation, x: Vector) -> Vector {
+            match activation {
+                Activation::Relu => max(splat(0.0), x),
+                Activation::Silu => mul(x, sigmoid(x)),
+                Activation::HardSwish => mul(x, hard_sigmoid(x)),
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn open(gate: Gate, x: Vector) -> Vector {
+            match gate {
+                Gate::Sigmoid => sigmoid(x),
+                Gate::HardSigmoid => hard_sigmoid(x),
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn hard_sigmoid(x: Vector) -> Vector {
+            min(splat(1.0), max(splat(0.0), fma(x, splat(1.0 / 6.0), splat(0.5))))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn sigmoid(x: Vector) -> Vector {
+            let one = splat(1.0);
+            div(one, add(one, exp(mul(x, splat(-1.0)))))
+        }
+
+        /// `e^x` as `2^n · e^r` with `r` in ±ln 2 / 2, within 2 units in the last place; infinite or zero where `f32` ends, NaN for NaN.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn exp(x: Vector) -> Vector {
+            let x = min(splat(EXP_LIMIT), max(splat(-EXP_LIMIT), x));
+            let n = round(mul(x, splat(std::f32::consts::LOG2_E)));
+            let r = fma(n, splat(-LN_2.0), x);
+            let r = fma(n, splat(-LN_2.1), r);
+            let mut polynomial = splat(EXP_POLYNOMIAL[0]);
+            for coefficient in &EXP_POLYNOMIAL[1..] {
+                polynomial = fma(polynomial, r, splat(*coefficient));
+            }
+            scale_by_power(add(fma(polynomial, mul(r, r), r), splat(1.0)), n)
+        }
+    };
+}
+
+pub(super) use vector_kernels;

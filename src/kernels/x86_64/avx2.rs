@@ -1,0 +1,128 @@
+//! AVX2 and FMA: 8 floats a register, tails by masks.
+#![expect(unsafe_code, reason = "masked and unaligned loads and stores take pointers; calling a function that needs AVX2 needs a proof")]
+
+use std::arch::x86_64::*;
+
+use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
+use crate::kernels::{Activation, Excitation, Gate, Rectify};
+
+/// Proof of AVX2 and FMA: only [`Avx2::detect`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::kernels) struct Avx2(());
+
+impl Avx2 {
+    pub(in crate::kernels) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+vector_kernels!(Avx2, "avx2,fma");
+
+type Vector = __m256;
+const LANES: usize = 8;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn splat(x: f32) -> Vector {
+    _mm256_set1_ps(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load(values: &[f32; LANES]) -> Vector {
+    // SAFETY: the reference is to 8 floats, and this load needs no alignment.
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store(values: &mut [f32; LANES], v: Vector) {
+    // SAFETY: the reference is to 8 floats, and this store needs no alignment.
+    unsafe { _mm256_storeu_ps(values.as_mut_ptr(), v) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn load_tail(values: &[f32]) -> Vector {
+    // SAFETY: the mask has no lane beyond the slice, and lanes outside it are not read.
+    unsafe { _mm256_maskload_ps(values.as_ptr(), first_lanes(values.len())) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store_tail(values: &mut [f32], v: Vector) {
+    // SAFETY: the mask has no lane beyond the slice, and lanes outside it are not written.
+    unsafe { _mm256_maskstore_ps(values.as_mut_ptr(), first_lanes(values.len()), v) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn first_lanes(count: usize) -> __m256i {
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(LANES) as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(a: Vector, b: Vector) -> Vector {
+    _mm256_add_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn mul(a: Vector, b: Vector) -> Vector {
+    _mm256_mul_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn div(a: Vector, b: Vector) -> Vector {
+    _mm256_div_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn fma(a: Vector, b: Vector, c: Vector) -> Vector {
+    _mm256_fmadd_ps(a, b, c)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn max(a: Vector, b: Vector) -> Vector {
+    _mm256_max_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn min(a: Vector, b: Vector) -> Vector {
+    _mm256_min_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn round(v: Vector) -> Vector {
+    _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+}
+
+/// In two steps, because 2^n itself may lie beyond the range of `f32`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn scale_by_power(v: Vector, n: Vector) -> Vector {
+    let n = _mm256_cvtps_epi32(n);
+    let half = _mm256_srai_epi32::<1>(n);
+    mul(mul(v, power(half)), power(_mm256_sub_epi32(n, half)))
+}
+
+/// 2^n for n in -126..=127, by writing the exponent.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn power(n: __m256i) -> Vector {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sum(v: Vector) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}

@@ -1,0 +1,114 @@
+//! AVX-512F: 16 floats a register, tails by masks.
+#![expect(unsafe_code, reason = "masked and unaligned loads and stores take pointers; calling a function that needs AVX-512F needs a proof")]
+
+use std::arch::x86_64::*;
+
+use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
+use crate::kernels::{Activation, Excitation, Gate, Rectify};
+
+/// Proof of AVX-512F: only [`Avx512::detect`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::kernels) struct Avx512(());
+
+impl Avx512 {
+    pub(in crate::kernels) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+}
+
+vector_kernels!(Avx512, "avx512f");
+
+type Vector = __m512;
+const LANES: usize = 16;
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn splat(x: f32) -> Vector {
+    _mm512_set1_ps(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(values: &[f32; LANES]) -> Vector {
+    // SAFETY: the reference is to 16 floats, and this load needs no alignment.
+    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(values: &mut [f32; LANES], v: Vector) {
+    // SAFETY: the reference is to 16 floats, and this store needs no alignment.
+    unsafe { _mm512_storeu_ps(values.as_mut_ptr(), v) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_tail(values: &[f32]) -> Vector {
+    // SAFETY: the mask has no lane beyond the slice, and lanes outside it are not read.
+    unsafe { _mm512_maskz_loadu_ps(first_lanes(values.len()), values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_tail(values: &mut [f32], v: Vector) {
+    // SAFETY: the mask has no lane beyond the slice, and lanes outside it are not written.
+    unsafe { _mm512_mask_storeu_ps(values.as_mut_ptr(), first_lanes(values.len()), v) }
+}
+
+fn first_lanes(count: usize) -> __mmask16 {
+    ((1u32 << count.min(LANES)) - 1) as __mmask16
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add(a: Vector, b: Vector) -> Vector {
+    _mm512_add_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn mul(a: Vector, b: Vector) -> Vector {
+    _mm512_mul_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn div(a: Vector, b: Vector) -> Vector {
+    _mm512_div_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fma(a: Vector, b: Vector, c: Vector) -> Vector {
+    _mm512_fmadd_ps(a, b, c)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn max(a: Vector, b: Vector) -> Vector {
+    _mm512_max_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn min(a: Vector, b: Vector) -> Vector {
+    _mm512_min_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn round(v: Vector) -> Vector {
+    _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn scale_by_power(v: Vector, n: Vector) -> Vector {
+    _mm512_scalef_ps(v, n)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sum(v: Vector) -> f32 {
+    _mm512_reduce_add_ps(v)
+}
