@@ -41,9 +41,10 @@ macro_rules! at_every_level {
     };
 }
 
-/// Past the capture of the test harness, which would hide it.
+/// Past the capture of the test harness, which would hide it; in one piece, since tests run side by side.
 fn skipped(property: &str, reason: &UnsupportedLevel) {
-    writeln!(std::io::stderr(), "skipped: {property}: {reason}").expect("standard error is open");
+    let line = format!("skipped: {property}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
 
 at_every_level! {

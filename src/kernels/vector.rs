@@ -96,7 +96,9 @@ macro_rules! vector_kernels {
             for gates in chunks {
                 store(gates, open(excitation.gate, load(gates)));
             }
-            store_tail(tail, open(excitation.gate, load_tail(tail)));
+            if !tail.is_empty() {
+                store_tail(tail, open(excitation.gate, load_tail(tail)));
+            }
         }
 
         /// Adds what `N` hidden units from `first` contribute to the gates: the hidden layer lives in registers and needs no memory.
@@ -128,10 +130,15 @@ macro_rules! vector_kernels {
                     *sum = fma(load(&row[index]), means, *sum);
                 }
             }
-            let tail = load_tail(tail);
+            if !tail.is_empty() {
+                let means = load_tail(tail);
+                for (sum, (_, row)) in sums.iter_mut().zip(&rows) {
+                    *sum = fma(load_tail(row), means, *sum);
+                }
+            }
             let mut dots = [0.0; N];
-            for ((dot, lanes), (_, row)) in dots.iter_mut().zip(sums).zip(&rows) {
-                *dot = sum(fma(load_tail(row), tail, lanes));
+            for (dot, lanes) in dots.iter_mut().zip(sums) {
+                *dot = sum(lanes);
             }
             dots
         }
@@ -154,11 +161,13 @@ macro_rules! vector_kernels {
                 }
                 store(gates, sum);
             }
-            let mut sum = load_tail(tail);
-            for (unit, (_, row)) in units.iter().zip(&rows) {
-                sum = fma(load_tail(row), *unit, sum);
+            if !tail.is_empty() {
+                let mut sum = load_tail(tail);
+                for (unit, (_, row)) in units.iter().zip(&rows) {
+                    sum = fma(load_tail(row), *unit, sum);
+                }
+                store_tail(tail, sum);
             }
-            store_tail(tail, sum);
         }
 
         /// The rows of `weights`, `[N, channels]`, each as `chunks` vectors and a tail.
