@@ -1,11 +1,95 @@
 //! From an upright picture to the network's input tensor, as the contract says.
+//!
+//! Sizes and offsets are rounded as the programs that trained the networks do: the longer side as torchvision's `Resize`
+//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even), padding as Pillow's `ImageOps.pad`.
+//!
+//! # Memory
+//! Only what the crop keeps is computed, so that no picture, however elongated, takes more than the tensor (`12 · H · W` bytes), its pixels
+//! (`3 · H · W`) and half-filtered rows (`3 · picture height · W`): 8 MB for 50 megapixels of 5774×8660 and a network of 224×224, beside the
+//! 150 MB of the decoded picture itself.
 
 use image::RgbImage;
 
-use super::InputContract;
+use super::resize::{Window, resize};
+use super::{Color, InputContract, Layout, Resize};
 
 /// Resizes, crops and normalises `pixels`; the result is in `contract.layout`, row-major, `3 · H · W` values.
+///
+/// Where the window is smaller than the network's input (padding), it is centred on black, which is normalised like any colour.
 pub fn preprocess(pixels: RgbImage, contract: &InputContract) -> Vec<f32> {
-    let _ = (pixels, contract);
-    unimplemented!()
+    let window = window([pixels.width(), pixels.height()], contract);
+    let kept = resize(&pixels, &window, contract.interpolation);
+    drop(pixels);
+    normalise(&kept, contract)
+}
+
+/// What to compute of which resized picture, for a picture of `width` and `height`.
+fn window(picture: [u32; 2], contract: &InputContract) -> Window {
+    let [height, width] = contract.size;
+    let wanted = [width, height];
+    let resized = match contract.resize {
+        Resize::Squash => wanted,
+        Resize::ShorterSide => shorter_side(picture, contract.resize_to),
+        Resize::Pad => inside(picture, wanted),
+    };
+    let size = [resized[0].min(width), resized[1].min(height)];
+    let origin = [half_to_even(resized[0] - size[0]), half_to_even(resized[1] - size[1])];
+    Window { resized, origin, size }
+}
+
+/// torchvision's `_compute_resized_output_size`.
+fn shorter_side([width, height]: [u32; 2], to: u32) -> [u32; 2] {
+    let longer = |long: u32, short: u32| u32::try_from(u64::from(to) * u64::from(long) / u64::from(short.max(1))).unwrap_or(u32::MAX);
+    if width <= height { [to, longer(height, width)] } else { [longer(width, height), to] }
+}
+
+/// Pillow's `ImageOps.contain`, except that no side becomes zero.
+fn inside([width, height]: [u32; 2], [wanted_width, wanted_height]: [u32; 2]) -> [u32; 2] {
+    let [w, h, to_w, to_h] = [width, height, wanted_width, wanted_height].map(f64::from);
+    let round = |side: f64| (side.round_ties_even() as u32).max(1);
+    if w / h > to_w / to_h { [wanted_width, round(h / w * to_w)] } else { [round(w / h * to_h), wanted_height] }
+}
+
+/// Half of `length`, rounded as Python's `round` does.
+fn half_to_even(length: u32) -> u32 {
+    let floor = length / 2;
+    floor + (length & floor & 1)
+}
+
+/// `kept`, centred on black, as a tensor of the contract's size and layout.
+fn normalise(kept: &RgbImage, contract: &InputContract) -> Vec<f32> {
+    let [height, width] = contract.size.map(|side| side as usize);
+    let area = height * width;
+    let left = half_to_even(contract.size[1] - kept.width()) as usize;
+    let top = half_to_even(contract.size[0] - kept.height()) as usize;
+    let mut tensor = vec![0.0; 3 * area];
+    for channel in 0..3 {
+        let table = table(contract, channel);
+        let source = match contract.color {
+            Color::Rgb => channel,
+            Color::Bgr => 2 - channel,
+        };
+        // Where the channel's first value lies, and how far its next pixel and row are.
+        let (first, pixel_step, row_step) = match contract.layout {
+            Layout::Nchw => (channel * area, 1, width),
+            Layout::Nhwc => (channel, 3, 3 * width),
+        };
+        let plane = &mut tensor[first..];
+        if kept.dimensions() != (contract.size[1], contract.size[0]) {
+            plane.iter_mut().step_by(pixel_step).take(area).for_each(|value| *value = table[0]);
+        }
+        let rows = kept.chunks_exact(3 * kept.width().max(1) as usize).zip(plane.chunks_mut(row_step).skip(top));
+        for (row, line) in rows {
+            let values = line.iter_mut().step_by(pixel_step).skip(left);
+            for (pixel, value) in row.as_chunks::<3>().0.iter().zip(values) {
+                *value = table[usize::from(pixel[source])];
+            }
+        }
+    }
+    tensor
+}
+
+/// What every 8-bit value becomes in one channel.
+fn table(contract: &InputContract, channel: usize) -> [f32; 256] {
+    std::array::from_fn(|value| (value as f32 * contract.scale - contract.mean[channel]) / contract.std[channel])
 }

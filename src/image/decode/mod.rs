@@ -1,0 +1,206 @@
+//! Reading a picture's pixels: format by magic bytes, limits from the header, orientation; knows nothing of networks.
+//!
+//! The pixels are those of Pillow's `Image.open(file).convert("RGB")` followed by `ImageOps.exif_transpose`: alpha is dropped, not composited;
+//! a palette's transparency is ignored; colour profiles are ignored; 16-bit samples keep their high byte, except that 16-bit *grey* is cut
+//! at 255, as Pillow does. Of animations the first frame is read.
+//!
+//! The decoders are driven directly and not through `image`'s common interface, since that reads JPEG leniently (half-grey pictures for
+//! truncated files), parses a JPEG's header three times, keeps 16-bit PNGs whole, and has no memory limit for WebP.
+//!
+//! # Memory
+//! Every decoder first reads the header and states what it is about to allocate, which is checked against [`Limits`]. For a picture of 50
+//! megapixels that is 150 MB for PNG (rows are converted as they come) and baseline JPEG, 450 MB for progressive JPEG with full chroma, and
+//! 200 MB for GIF. Orientations that turn the picture by a quarter need a second copy of the pixels while they are applied.
+
+mod bmp;
+mod exif;
+mod gif;
+mod jpeg;
+mod jpeg_header;
+mod png;
+mod webp;
+
+use std::panic::catch_unwind;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
+use serde::Serialize;
+
+/// What a picture may cost. All limits are checked before memory is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Width times height.
+    pub max_pixels: u64,
+    /// Width, and height.
+    pub max_side: u32,
+    /// What a decoder may allocate, the decoded pixels included.
+    pub max_decoder_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_pixels: 50_000_000, max_side: 16_384, max_decoder_bytes: 512 << 20 }
+    }
+}
+
+impl Limits {
+    /// Checks what a header says; `bytes_per_pixel` is what decoding takes, the decoded pixels included.
+    fn check(&self, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), DecodeError> {
+        let pixels = u64::from(width) * u64::from(height);
+        let limits = [
+            ("the longer side", u64::from(width.max(height)), u64::from(self.max_side)),
+            ("the number of pixels", pixels, self.max_pixels),
+            ("the memory to decode it", pixels.saturating_mul(bytes_per_pixel), self.max_decoder_bytes),
+        ];
+        match limits.into_iter().find(|(_, actual, limit)| actual > limit) {
+            Some((what, actual, limit)) => Err(DecodeError::TooLarge { width, height, what, actual, limit }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
+    Jpeg,
+    /// All colour types, 1 to 16 bits, interlaced.
+    Png,
+    /// Lossy and lossless; the first frame.
+    WebP,
+    /// The first frame.
+    Gif,
+    /// Windows bitmaps.
+    Bmp,
+}
+
+impl Format {
+    /// The format by its magic bytes.
+    fn sniff(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'B', b'M', ..] => Some(Self::Bmp),
+            _ => None,
+        }
+    }
+
+    fn undecodable(self, reason: impl ToString) -> DecodeError {
+        DecodeError::Undecodable { format: self, reason: reason.to_string() }
+    }
+}
+
+/// What the file says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ImageInfo {
+    /// By magic bytes.
+    pub format: Format,
+    /// Pixels, as stored, before orientation.
+    pub width: u32,
+    /// Pixels, as stored, before orientation.
+    pub height: u32,
+    /// EXIF orientation, 1..=8; it has been applied to the pixels.
+    pub orientation: u8,
+}
+
+/// A decoded picture.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// From the header.
+    pub info: ImageInfo,
+    /// Upright, 8-bit RGB.
+    pub pixels: RgbImage,
+}
+
+/// Why a picture was not decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No bytes at all.
+    #[error("empty image")]
+    Empty,
+    /// No format that is read begins like this.
+    #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP)")]
+    UnsupportedFormat,
+    /// Corrupt, truncated, or of a kind that its decoder does not know.
+    #[error("undecodable {format:?}: {reason}")]
+    Undecodable {
+        /// By magic bytes.
+        format: Format,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Over a limit, as its header says.
+    #[error("image of {width}×{height}: {what} is {actual}, the limit is {limit}")]
+    TooLarge {
+        /// From the header.
+        width: u32,
+        /// From the header.
+        height: u32,
+        /// Which limit.
+        what: &'static str,
+        /// What the picture would need.
+        actual: u64,
+        /// What it may have.
+        limit: u64,
+    },
+}
+
+/// What a format's decoder hands over.
+struct Stored {
+    pixels: RgbImage,
+    orientation: Orientation,
+}
+
+/// Decodes `bytes` to upright 8-bit RGB.
+///
+/// # Errors
+/// [`DecodeError`]; limits are checked before pixels are read, and a file that ends early is an error, never a partial picture.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let format = Format::sniff(bytes).ok_or(DecodeError::UnsupportedFormat)?;
+    let Stored { pixels, orientation } = read(format, bytes, limits)?;
+    let (width, height) = pixels.dimensions();
+    let info = ImageInfo { format, width, height, orientation: orientation.to_exif() };
+    Ok(Decoded { info, pixels: upright(pixels, orientation) })
+}
+
+/// Third-party decoders meet hostile bytes here: a panic in one of them is the picture's fault and ends with the picture.
+fn read(format: Format, bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+    let decode = match format {
+        Format::Jpeg => jpeg::decode,
+        Format::Png => png::decode,
+        Format::WebP => webp::decode,
+        Format::Gif => gif::decode,
+        Format::Bmp => bmp::decode,
+    };
+    catch_unwind(|| decode(bytes, limits)).unwrap_or_else(|_| Err(format.undecodable("its decoder panicked")))
+}
+
+fn upright(pixels: RgbImage, orientation: Orientation) -> RgbImage {
+    if orientation == Orientation::NoTransforms {
+        return pixels;
+    }
+    let mut picture = DynamicImage::ImageRgb8(pixels);
+    picture.apply_orientation(orientation);
+    picture.into_rgb8()
+}
+
+/// A black picture to decode into.
+fn canvas(width: u32, height: u32) -> RgbImage {
+    RgbImage::new(width, height)
+}
+
+/// Drops every fourth byte of `rgba`, in place.
+fn drop_alpha(width: u32, height: u32, mut rgba: Vec<u8>) -> Option<RgbImage> {
+    let pixels = rgba.len() / 4;
+    for pixel in 0..pixels {
+        rgba.copy_within(4 * pixel..4 * pixel + 3, 3 * pixel);
+    }
+    rgba.truncate(3 * pixels);
+    RgbImage::from_raw(width, height, rgba)
+}
