@@ -1,0 +1,223 @@
+//! A squeeze-and-excitation block as one operator of a tract plan, whose second output is the gates.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+
+use crate::kernels::{Excitation, Rectify, Simd, excite, scale, scale_add, squeeze};
+
+/// `map · gates(map)`, or `rectify(map · gates(map) + shortcut)`.
+///
+/// Inputs: the map, `f32` `[…, C, H, W]`, and the shortcut of the same shape where one is fused. Outputs: the recalibrated map, of the same
+/// shape, and the gates, `f32` `[N, C]` with N the product of the axes before C. A map that nobody else holds is overwritten in place.
+#[derive(Debug, Clone)]
+pub(crate) struct SqueezeExcite {
+    excitation: Arc<Excitation>,
+    simd: Simd,
+    /// What follows the addition of the shortcut; `None` where there is no shortcut.
+    shortcut: Option<Rectify>,
+}
+
+impl SqueezeExcite {
+    /// A block that runs on `simd`; `shortcut` says whether there is a second input, and what follows its addition.
+    pub(crate) fn new(excitation: Excitation, simd: Simd, shortcut: Option<Rectify>) -> Self {
+        Self { excitation: Arc::new(excitation), simd, shortcut }
+    }
+
+    fn recalibrate(&self, map: &mut [f32], shortcut: Option<&[f32]>, positions: usize, gates: &mut [f32]) {
+        let channels = self.excitation.channels();
+        let image = channels * positions;
+        let mut means = vec![0.0; channels];
+        for (n, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)).enumerate() {
+            squeeze(self.simd, map, positions, &mut means);
+            excite(self.simd, &self.excitation, &means, gates);
+            match (shortcut, self.shortcut) {
+                (Some(shortcut), Some(rectify)) => {
+                    scale_add(self.simd, map, positions, gates, &shortcut[n * image..(n + 1) * image], rectify);
+                }
+                _ => scale(self.simd, map, positions, gates),
+            }
+        }
+    }
+
+    /// The sizes N, C and H·W of a map.
+    fn sizes<D: Clone + std::iter::Product + PartialEq + From<usize>>(&self, shape: &[D]) -> TractResult<(D, D, D)> {
+        ensure!(shape.len() >= 3, "a map of rank {}, expected at least 3", shape.len());
+        let (batch, map) = shape.split_at(shape.len() - 3);
+        ensure!(map[0] == self.excitation.channels().into(), "a map of other channels than the block's {}", self.excitation.channels());
+        Ok((batch.iter().cloned().product(), map[0].clone(), map[1..].iter().cloned().product()))
+    }
+}
+
+/// Two blocks are the same when they share their weights: comparing values would be slow, and two equal blocks may well run apart.
+impl PartialEq for SqueezeExcite {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.excitation, &other.excitation) && self.simd == other.simd && self.shortcut == other.shortcut
+    }
+}
+
+impl Eq for SqueezeExcite {}
+
+impl Op for SqueezeExcite {
+    fn name(&self) -> StaticName {
+        "SqueezeExcite".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        let (channels, squeezed) = (self.excitation.channels(), self.excitation.squeezed());
+        Ok(vec![format!("channels: {channels} squeezed: {squeezed} shortcut: {:?}", self.shortcut)])
+    }
+
+    fn validation(&self) -> Validation {
+        Validation::Rounding
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for SqueezeExcite {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        ensure!(inputs.len() == 1 + usize::from(self.shortcut.is_some()), "{} inputs for {self:?}", inputs.len());
+        let shortcut = if self.shortcut.is_some() { inputs.pop() } else { None };
+        let mut map = inputs.remove(0).into_tensor();
+        if let Some(shortcut) = &shortcut {
+            ensure!(shortcut.shape() == map.shape(), "a shortcut of {:?} for a map of {:?}", shortcut.shape(), map.shape());
+        }
+        let (batch, channels, positions) = self.sizes(map.shape())?;
+        let mut gates = Tensor::zero::<f32>(&[batch, channels])?;
+        let shortcut = shortcut.as_ref().map(|s| s.try_as_plain_ram()?.as_slice::<f32>()).transpose()?;
+        self.recalibrate(
+            map.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+            shortcut,
+            positions,
+            gates.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+        );
+        Ok(tvec!(map.into_tvalue(), gates.into_tvalue()))
+    }
+}
+
+impl TypedOp for SqueezeExcite {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let map = inputs[0];
+        ensure!(inputs.iter().all(|i| i.datum_type == f32::datum_type() && i.shape == map.shape), "unlike inputs {inputs:?}");
+        let (batch, channels, _) = self.sizes(&map.shape.to_tvec())?;
+        Ok(tvec!(map.datum_type.fact(map.shape.clone()), map.datum_type.fact([batch, channels])))
+    }
+
+    as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Activation, Gate, Layers};
+
+    const C: usize = 3;
+
+    /// Gates of sigmoid(mean · [1, -2, 0]) of the first channel.
+    fn block(shortcut: Option<Rectify>) -> SqueezeExcite {
+        let layers = Layers {
+            reduce: vec![1.0, 0.0, 0.0],
+            reduce_bias: vec![0.0],
+            expand: vec![1.0, -2.0, 0.0],
+            expand_bias: vec![0.0; C],
+            activation: Activation::Relu,
+            gate: Gate::Sigmoid,
+        };
+        SqueezeExcite::new(Excitation::new(layers).unwrap(), Simd::detect(), shortcut)
+    }
+
+    fn map(shape: &[usize]) -> Tensor {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i % 7) as f32 - 2.0).collect();
+        Tensor::from_shape(shape, &values).unwrap()
+    }
+
+    fn run(op: &SqueezeExcite, inputs: TVec<TValue>) -> (Tensor, Tensor) {
+        let mut outputs = op.eval(&EvalContext::out_of_plan(), inputs).unwrap();
+        let gates = outputs.remove(1).into_tensor();
+        (outputs.remove(0).into_tensor(), gates)
+    }
+
+    fn values(tensor: &Tensor) -> &[f32] {
+        tensor.try_as_plain_ram().unwrap().as_slice().unwrap()
+    }
+
+    /// The operator's definition, written out.
+    fn expected(map: &Tensor, shortcut: Option<(&Tensor, Rectify)>) -> (Vec<f32>, Vec<f32>) {
+        let positions = map.len() / (map.len() / (C * 4)) / C;
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let (mut out, mut gates) = (values(map).to_vec(), vec![]);
+        for (n, image) in values(map).chunks(C * positions).enumerate() {
+            let hidden = (image[..positions].iter().sum::<f32>() / positions as f32).max(0.0);
+            for (c, weight) in [1.0, -2.0, 0.0].into_iter().enumerate() {
+                gates.push(sigmoid(weight * hidden));
+                for p in 0..positions {
+                    let at = (n * C + c) * positions + p;
+                    out[at] = image[c * positions + p] * sigmoid(weight * hidden);
+                    if let Some((shortcut, rectify)) = shortcut {
+                        out[at] += values(shortcut)[at];
+                        out[at] = if rectify == Rectify::Relu { out[at].max(0.0) } else { out[at] };
+                    }
+                }
+            }
+        }
+        (out, gates)
+    }
+
+    fn assert_close(actual: &Tensor, expected: &[f32]) {
+        assert_eq!(actual.len(), expected.len());
+        for (a, e) in values(actual).iter().zip(expected) {
+            assert!((a - e).abs() < 1e-5, "{a} instead of {e}");
+        }
+    }
+
+    #[test]
+    fn recalibrates_maps_of_any_rank_and_batch() {
+        for shape in [&[C, 2, 2][..], &[1, C, 2, 2], &[2, C, 2, 2], &[2, 2, C, 2, 2]] {
+            let map = map(shape);
+            let (out, gates) = run(&block(None), tvec!(map.clone().into_tvalue()));
+            let (expected_out, expected_gates) = expected(&map, None);
+            assert_close(&out, &expected_out);
+            assert_close(&gates, &expected_gates);
+            assert_eq!((out.shape(), gates.shape()), (shape, &[map.len() / 12, C][..]));
+        }
+    }
+
+    #[test]
+    fn adds_the_shortcut_and_rectifies() {
+        let (map, shortcut) = (map(&[2, C, 2, 2]), Tensor::from_shape(&[2, C, 2, 2], &[-0.75f32; 24]).unwrap());
+        for rectify in [Rectify::No, Rectify::Relu] {
+            let inputs = tvec!(map.clone().into_tvalue(), shortcut.clone().into_tvalue());
+            let (out, gates) = run(&block(Some(rectify)), inputs);
+            let (expected_out, expected_gates) = expected(&map, Some((&shortcut, rectify)));
+            assert_close(&out, &expected_out);
+            assert_close(&gates, &expected_gates);
+        }
+    }
+
+    #[test]
+    fn overwrites_a_map_that_nobody_else_holds_and_spares_a_shared_one() {
+        let address = |t: &Tensor| values(t).as_ptr();
+        let own = map(&[C, 2, 2]);
+        let before = address(&own);
+        assert_eq!(address(&run(&block(None), tvec!(own.into_tvalue())).0), before);
+
+        let shared = map(&[C, 2, 2]).into_tvalue();
+        let (out, _) = run(&block(None), tvec!(shared.clone()));
+        assert_ne!(address(&out), address(&shared));
+        assert_eq!(*shared, map(&[C, 2, 2]));
+    }
+
+    #[test]
+    fn refuses_other_channels_and_unlike_shortcuts() {
+        let inputs = |shapes: &[&[usize]]| shapes.iter().map(|s| map(s).into_tvalue()).collect::<TVec<_>>();
+        let context = EvalContext::out_of_plan();
+        assert!(block(None).eval(&context, inputs(&[&[4, 2, 2]])).is_err());
+        assert!(block(None).eval(&context, inputs(&[&[2, 2]])).is_err());
+        assert!(block(Some(Rectify::No)).eval(&context, inputs(&[&[3, 2, 2], &[3, 2, 1]])).is_err());
+        assert!(block(Some(Rectify::No)).eval(&context, inputs(&[&[3, 2, 2]])).is_err());
+    }
+}
