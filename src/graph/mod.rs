@@ -1,1 +1,17 @@
 //! Rewrites of tract's typed model, done once when a network is loaded.
+//!
+//! A rewrite works on the decluttered model, where tract has already folded batch normalisation and brought the exporters' spellings closer
+//! together. It replaces what it recognises by operators of `ops` and leaves everything else alone: a network without SE blocks is unchanged.
+
+mod block;
+mod clamp;
+mod linear;
+mod names;
+mod pattern;
+mod rewrite;
+mod squeeze;
+mod squeeze_excite;
+
+pub use block::SeBlockInfo;
+pub(crate) use names::ParameterNames;
+pub(crate) use rewrite::fuse_squeeze_excite;

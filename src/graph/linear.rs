@@ -1,0 +1,135 @@
+//! Recognising a fully connected layer with constant weights, whichever way round it was exported.
+//!
+//! 1×1 convolutions, `Gemm` and `MatMul` have all become `EinSum` after decluttering, with the bias as an `Add` behind it.
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math::Add;
+
+use super::pattern::{binary_with_constant, constant, shape, through_unit_axes, uniform, values};
+
+/// `weights · x + bias` on `batch` vectors x.
+#[derive(Debug)]
+pub(super) struct Linear {
+    /// x, `[batch, inputs]` apart from axes of length 1.
+    pub(super) input: OutletId,
+    /// `[outputs, inputs]`, row-major.
+    pub(super) weights: Vec<f32>,
+    /// `[outputs]`
+    pub(super) bias: Vec<f32>,
+    /// The node that yields the product.
+    pub(super) node: usize,
+}
+
+impl Linear {
+    /// Adds `bias` to every output.
+    pub(super) fn shifted(mut self, bias: f32) -> Self {
+        self.bias.iter_mut().for_each(|b| *b += bias);
+        self
+    }
+}
+
+/// The layer of `outputs` outputs that yields `wire`.
+pub(super) fn linear(model: &TypedModel, wire: OutletId, batch: usize, outputs: usize) -> Option<Linear> {
+    let wire = through_unit_axes(model, wire);
+    let (product, bias) = match binary_with_constant::<Add>(model, wire) {
+        Some((input, bias)) => (through_unit_axes(model, input), bias_values(&bias, &shape(model, wire)?, outputs)?),
+        None => (wire, vec![0.0; outputs]),
+    };
+    let node = model.node(product.node);
+    let op = node.op_as::<EinSum>().filter(|op| op.q_params.is_none())?;
+    let [a, b] = *node.inputs.as_slice() else { return None };
+    let (data, weights) = if constant(model, b).is_some() { (0, 1) } else { (1, 0) };
+    let (input, tensor) = if weights == 1 { (a, constant(model, b)?) } else { (b, constant(model, a)?) };
+    let shapes = Shapes { data: shape(model, input)?, weights: TVec::from_slice(tensor.shape()), output: shape(model, product)? };
+    let order = weights_order(&op.axes, data, weights, &shapes, batch, outputs)?;
+    let weights = match order {
+        Order::OutputsFirst => values(&tensor)?.to_vec(),
+        Order::InputsFirst => transpose(values(&tensor)?, outputs),
+    };
+    Some(Linear { input, weights, bias, node: product.node })
+}
+
+/// A bias, constant over everything but the outputs, which are the last axis of `shape` that is longer than 1.
+fn bias_values(bias: &Tensor, shape: &[usize], outputs: usize) -> Option<Vec<f32>> {
+    if let Some(value) = uniform(bias) {
+        return Some(vec![value; outputs]);
+    }
+    let axis = shape.iter().rposition(|size| *size > 1)?;
+    let fits = bias.len() == outputs && bias.shape().get(axis) == Some(&outputs);
+    if fits { values(bias).map(<[f32]>::to_vec) } else { None }
+}
+
+struct Shapes {
+    data: TVec<usize>,
+    weights: TVec<usize>,
+    output: TVec<usize>,
+}
+
+enum Order {
+    OutputsFirst,
+    InputsFirst,
+}
+
+/// An axis longer than 1, and where it is.
+struct LongAxis {
+    data: Option<usize>,
+    weights: Option<usize>,
+    output: Option<usize>,
+    size: usize,
+}
+
+/// How the weights lie, provided that the product is `[batch, inputs] × [inputs, outputs] → [batch, outputs]` apart from axes of length 1.
+fn weights_order(axes: &AxesMapping, data: usize, weights: usize, shapes: &Shapes, batch: usize, outputs: usize) -> Option<Order> {
+    let (mut contracted, mut produced, mut batches) = (None, None, None);
+    for axis in axes.iter_all_axes() {
+        let axis = shapes.locate(single(&axis.inputs[data])?, single(&axis.inputs[weights])?, single(&axis.outputs[0])?)?;
+        let slot = match (axis.data, axis.weights, axis.output) {
+            _ if axis.size == 1 => continue,
+            (Some(_), Some(_), None) => &mut contracted,
+            (None, Some(_), Some(_)) => &mut produced,
+            (Some(_), None, Some(_)) => &mut batches,
+            _ => return None,
+        };
+        if slot.replace(axis).is_some() {
+            return None;
+        }
+    }
+    let size = |axis: &Option<LongAxis>| axis.as_ref().map_or(1, |axis| axis.size);
+    let inputs = shapes.data.iter().product::<usize>().checked_div(batch)?;
+    let sizes_fit = size(&batches) == batch && size(&produced) == outputs && size(&contracted) == inputs;
+    // The batch must come before the features, or later steps would take one for the other.
+    let batch_first = batches
+        .is_none_or(|batch| contracted.as_ref().is_none_or(|c| batch.data < c.data) && produced.as_ref().is_none_or(|p| batch.output < p.output));
+    if !sizes_fit || !batch_first {
+        return None;
+    }
+    match (contracted, produced) {
+        (Some(inputs), Some(outputs)) if inputs.weights < outputs.weights => Some(Order::InputsFirst),
+        _ => Some(Order::OutputsFirst),
+    }
+}
+
+impl Shapes {
+    /// The axis at the given positions; sizes differ where one of them is broadcast.
+    fn locate(&self, data: Option<usize>, weights: Option<usize>, output: Option<usize>) -> Option<LongAxis> {
+        let size = |shape: &[usize], position: Option<usize>| position.map_or(Some(1), |p| shape.get(p).copied());
+        let size = size(&self.data, data)?.max(size(&self.weights, weights)?).max(size(&self.output, output)?);
+        Some(LongAxis { data, weights, output, size })
+    }
+}
+
+/// The only position of an axis, if it has any; `None` for an axis that occurs twice, as in a diagonal.
+fn single(positions: &[usize]) -> Option<Option<usize>> {
+    match positions {
+        [] => Some(None),
+        [position] => Some(Some(*position)),
+        _ => None,
+    }
+}
+
+/// `[inputs, outputs]` to `[outputs, inputs]`.
+fn transpose(weights: &[f32], outputs: usize) -> Vec<f32> {
+    (0..outputs).flat_map(|o| weights.iter().skip(o).step_by(outputs).copied()).collect()
+}
