@@ -1,9 +1,13 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
+mod network;
+mod onnx;
 mod postprocess;
 mod summary;
 mod tract;
 
+#[doc(hidden)]
+pub use network::{Network, Rewrite};
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, SeBlockInfo, TensorInfo};
 pub use tract::{LoadOptions, TractEngine};

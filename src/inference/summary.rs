@@ -1,8 +1,8 @@
-//! What is known of a loaded network: the facts that `inspect` prints.
+//! What is known of a network once it is loaded.
 
 use serde::Serialize;
 
-use crate::kernels::{Activation, Gate};
+pub use crate::graph::SeBlockInfo;
 
 /// One input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,33 +13,6 @@ pub struct TensorInfo {
     pub datatype: String,
     /// Sizes; -1 where the file leaves the size open.
     pub shape: Vec<i64>,
-}
-
-/// One SE block, in network order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SeBlockInfo {
-    /// The common part of its nodes' ONNX names.
-    pub name: String,
-    /// Counts from 1 by falling resolution: all blocks on maps of one size are one stage.
-    pub stage: usize,
-    /// Counts from 0 within the stage.
-    pub block: usize,
-    /// C
-    pub channels: usize,
-    /// C/r, the width between the two layers.
-    pub squeezed: usize,
-    /// r
-    pub reduction_ratio: f32,
-    /// Between the layers.
-    pub activation: Activation,
-    /// After the layers.
-    pub gate: Gate,
-    /// Of the map that is recalibrated.
-    pub height: usize,
-    /// Of the map that is recalibrated.
-    pub width: usize,
-    /// Whether the residual addition after the block was fused into it.
-    pub fused_residual: bool,
 }
 
 /// How many operators of the running plan are whose.

@@ -1,7 +1,12 @@
-//! The engine: an ONNX file as a tract plan whose SE blocks are ours.
+//! The engine: an image classifier in tract whose SE blocks are ours.
 
-use super::{Engine, EngineError, Gates, Inference, NetworkSummary};
+use super::network::{Network, Rewrite};
+use super::onnx::OnnxFile;
+use super::{Engine, EngineError, Gates, Inference, NetworkSummary, TensorInfo};
 use crate::kernels::Simd;
+
+/// Height and width assumed where neither the file nor the options say.
+const DEFAULT_SIZE: [u32; 2] = [224, 224];
 
 /// How a network is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +15,7 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Instruction set of the kernels.
     pub simd: Simd,
-    /// Height and width, where the file leaves them open.
+    /// Height and width, where the file leaves them open; 224×224 where this does too.
     pub input_size: Option<[u32; 2]>,
 }
 
@@ -23,6 +28,7 @@ impl Default for LoadOptions {
 /// A network in tract, shared by all workers.
 #[derive(Debug)]
 pub struct TractEngine {
+    network: Network,
     summary: NetworkSummary,
 }
 
@@ -32,18 +38,80 @@ impl TractEngine {
     /// # Errors
     /// [`EngineError::Import`] and [`EngineError::NotAClassifier`].
     pub fn load(onnx: &[u8], options: LoadOptions) -> Result<Self, EngineError> {
-        let _ = (onnx, options);
-        unimplemented!()
+        let file = OnnxFile::parse(onnx)?;
+        let (inputs, outputs) = (file.inputs(), file.outputs());
+        let mut warnings = vec![];
+        let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
+        only("output", &outputs)?;
+        let network = Network::build(&file, &shape, options.simd, Rewrite::All)?;
+        let classes = classes(network.output_shape(), options.batch)?;
+        if network.se_blocks().is_empty() {
+            warnings.push("the model has no SE block: answers carry no attention".to_owned());
+        }
+        let summary = NetworkSummary {
+            inputs,
+            outputs,
+            classes,
+            parameters: file.parameters(),
+            flops: network.flops() / options.batch as u64,
+            se_blocks: network.se_blocks().to_vec(),
+            operators: network.operators(),
+            warnings,
+        };
+        Ok(Self { network, summary })
     }
 }
 
 impl Engine for TractEngine {
     fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
-        let _ = (input, gates);
-        unimplemented!()
+        self.network.run(input, gates)
     }
 
     fn summary(&self) -> &NetworkSummary {
         &self.summary
+    }
+}
+
+fn only<'a>(what: &str, tensors: &'a [TensorInfo]) -> Result<&'a TensorInfo, EngineError> {
+    match tensors {
+        [tensor] => Ok(tensor),
+        _ => {
+            let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+            Err(EngineError::NotAClassifier(format!("{} {what}s ({}), expected one", tensors.len(), names.join(", "))))
+        }
+    }
+}
+
+/// The input's shape with everything that the file leaves open filled in.
+fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<String>) -> Result<[usize; 4], EngineError> {
+    let refuse = |why: String| Err(EngineError::NotAClassifier(format!("input {:?} {why}", input.name)));
+    let &[batch, a, b, c] = input.shape.as_slice() else {
+        return refuse(format!("has shape {:?}, expected a batch of colour images, [N, 3, H, W] or [N, H, W, 3]", input.shape));
+    };
+    if input.datatype != "FP32" {
+        return refuse(format!("is of {}, expected FP32", input.datatype));
+    }
+    if options.batch == 0 || batch > 0 && usize::try_from(batch).ok() != Some(options.batch) {
+        return refuse(format!("takes batches of {batch}, expected {}", options.batch));
+    }
+    let channels_last = a != 3 && c == 3;
+    let (channels, height, width) = if channels_last { (c, a, b) } else { (a, b, c) };
+    if channels != 3 && channels > 0 {
+        return refuse(format!("has {channels} channels, expected 3"));
+    }
+    let size = options.input_size.unwrap_or(DEFAULT_SIZE);
+    if options.input_size.is_none() && (height < 0 || width < 0) {
+        warnings.push(format!("the model leaves its input size open: {}×{} is assumed", size[0], size[1]));
+    }
+    let [height, width] = [(height, size[0]), (width, size[1])].map(|(fixed, open)| usize::try_from(fixed).unwrap_or(open as usize));
+    Ok(if channels_last { [options.batch, height, width, 3] } else { [options.batch, 3, height, width] })
+}
+
+/// The number of classes that an output of `shape` scores.
+fn classes(shape: &[usize], batch: usize) -> Result<usize, EngineError> {
+    let long = |sizes: &[usize]| sizes.iter().filter(|size| **size != 1).count();
+    match shape {
+        [first, rest @ ..] if !rest.is_empty() && *first == batch && long(rest) <= 1 => Ok(rest.iter().product()),
+        _ => Err(EngineError::NotAClassifier(format!("output of shape {shape:?}, expected one score per class, [{batch}, classes]"))),
     }
 }

@@ -1,0 +1,150 @@
+//! A network as a tract plan that all workers share: any graph of one image input, classifier or not.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::source::TypedSource;
+
+use super::onnx::{OnnxFile, guard};
+use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
+use crate::graph::fuse_squeeze_excite;
+use crate::kernels::Simd;
+use crate::ops::SqueezeExcite;
+
+/// Which rewrites a network goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewrite {
+    /// All there are.
+    All,
+    /// None: stock tract, to compare with.
+    Nothing,
+}
+
+/// A graph with an input of fixed shape, ready to run.
+pub struct Network {
+    plan: Arc<TypedRunnableModel>,
+    /// States that no run uses at present: a state is taken for a run and put back, so that no lock is held while running.
+    idle: Mutex<Vec<TypedSimpleState>>,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    se_blocks: Vec<SeBlockInfo>,
+    operators: OperatorCounts,
+    flops: u64,
+}
+
+impl Network {
+    /// The network of the ONNX model in `onnx` for an `f32` input of `input_shape`, whose first axis is the batch.
+    ///
+    /// # Errors
+    /// [`EngineError::Import`].
+    pub fn load(onnx: &[u8], input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+        Self::build(&OnnxFile::parse(onnx)?, input_shape, simd, rewrite)
+    }
+
+    pub(super) fn build(file: &OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+        let mut model = file.to_typed(input_shape)?;
+        let parameters = file.parameter_names();
+        guard(move || {
+            let output = model.output_fact(0)?;
+            ensure!(output.datum_type == f32::datum_type(), "an output of {:?}, expected F32", output.datum_type);
+            let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();
+            let flops = flops(&model)?;
+            let se_blocks = match rewrite {
+                Rewrite::All => fuse_squeeze_excite(&mut model, simd, &parameters)?,
+                Rewrite::Nothing => vec![],
+            };
+            let plan = model.into_optimized()?.into_runnable()?;
+            let operators = count_operators(plan.model())?;
+            let idle = Mutex::new(vec![plan.spawn()?]);
+            Ok(Self { plan, idle, input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, flops })
+        })
+    }
+
+    /// Runs one batch; `logits` are the values of the first output, whatever its shape.
+    ///
+    /// # Errors
+    /// [`EngineError::InputLength`] and [`EngineError::Run`].
+    pub fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
+        let expected = self.input_shape.iter().product();
+        if input.len() != expected {
+            return Err(EngineError::InputLength { actual: input.len(), expected });
+        }
+        self.try_run(input, gates).map_err(|error| EngineError::Run(format!("{error:#}")))
+    }
+
+    fn try_run(&self, input: &[f32], gates: Gates) -> TractResult<Inference> {
+        let input = Tensor::from_shape(&self.input_shape, input)?.into_tvalue();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut state = idle.map_or_else(|| self.plan.spawn(), Ok)?;
+        let outputs = state.run(tvec!(input))?;
+        // A state whose run failed is dropped: it still holds that run's values.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+        let values = |output: &TValue| TractResult::Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
+        let (first, rest) = outputs.split_at(outputs.len() - self.se_blocks.len());
+        let logits = values(first.first().context("no output")?)?;
+        let gates = match gates {
+            Gates::Return => rest.iter().map(values).collect::<TractResult<_>>()?,
+            Gates::Drop => vec![],
+        };
+        Ok(Inference { logits, gates })
+    }
+
+    /// Sizes of the first output.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    /// In network order.
+    pub fn se_blocks(&self) -> &[SeBlockInfo] {
+        &self.se_blocks
+    }
+
+    /// Of the plan that runs.
+    pub fn operators(&self) -> OperatorCounts {
+        self.operators
+    }
+
+    /// Floating-point operations of convolutions and matrix products for the whole batch, a multiply-accumulate counted as two.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("input_shape", &self.input_shape).field("operators", &self.operators).finish_non_exhaustive()
+    }
+}
+
+fn flops(model: &TypedModel) -> TractResult<u64> {
+    let mut multiply_accumulates = 0u64;
+    for node in model.nodes() {
+        if !node.op_is::<Conv>() && !node.op_is::<EinSum>() {
+            continue;
+        }
+        for (cost, count) in node.op.cost(&model.node_input_facts(node.id)?)? {
+            if cost.is_compute() {
+                multiply_accumulates = multiply_accumulates.saturating_add(u64::try_from(count.to_i64()?)?);
+            }
+        }
+    }
+    Ok(multiply_accumulates.saturating_mul(2))
+}
+
+fn count_operators(model: &TypedModel) -> TractResult<OperatorCounts> {
+    let mut counts = OperatorCounts::default();
+    for node in model.eval_order()? {
+        let node = model.node(node);
+        if node.op_is::<SqueezeExcite>() {
+            counts.squeeze_excite += 1;
+        } else if !node.op_is::<Const>() && !node.op_is::<TypedSource>() {
+            counts.tract += 1;
+        }
+    }
+    Ok(counts)
+}

@@ -1,0 +1,115 @@
+//! Reading an ONNX file: what it declares, and its graph as a tract model with every size fixed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
+use tract_onnx::prelude::*;
+
+use super::{EngineError, TensorInfo};
+use crate::graph::ParameterNames;
+
+/// A parsed ONNX file.
+pub(super) struct OnnxFile {
+    proto: ModelProto,
+}
+
+impl OnnxFile {
+    /// Parses `bytes`; weights outside the file are not read.
+    ///
+    /// # Errors
+    /// [`EngineError::Import`] for bytes that are no ONNX model.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, EngineError> {
+        let proto = guard(|| tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]))?;
+        match &proto.graph {
+            Some(graph) if !graph.node.is_empty() => Ok(Self { proto }),
+            _ => Err(EngineError::Import(format!("{} bytes without a graph", bytes.len()))),
+        }
+    }
+
+    /// What the network is to be given; older files list their parameters among the inputs.
+    pub(super) fn inputs(&self) -> Vec<TensorInfo> {
+        let Some(graph) = &self.proto.graph else { return vec![] };
+        let is_parameter = |input: &ValueInfoProto| graph.initializer.iter().any(|p| p.name == input.name);
+        graph.input.iter().filter(|input| !is_parameter(input)).map(describe).collect()
+    }
+
+    /// What the network yields.
+    pub(super) fn outputs(&self) -> Vec<TensorInfo> {
+        self.proto.graph.iter().flat_map(|graph| &graph.output).map(describe).collect()
+    }
+
+    /// The number of values in all floating-point parameters.
+    pub(super) fn parameters(&self) -> u64 {
+        let is_float = |p: &&TensorProto| matches!(datatype(p.data_type), "FP16" | "FP32" | "FP64" | "BF16");
+        let size = |p: &TensorProto| p.dims.iter().map(|d| u64::try_from(*d).unwrap_or(0)).fold(1, u64::saturating_mul);
+        self.proto.graph.iter().flat_map(|graph| &graph.initializer).filter(is_float).map(size).fold(0, u64::saturating_add)
+    }
+
+    /// Which parameters each node uses.
+    pub(super) fn parameter_names(&self) -> ParameterNames {
+        let Some(graph) = &self.proto.graph else { return ParameterNames::default() };
+        let parameters: std::collections::HashSet<&str> = graph.initializer.iter().map(|p| p.name.as_str()).collect();
+        let used = |inputs: &[String]| inputs.iter().filter(|i| parameters.contains(i.as_str())).cloned().collect();
+        ParameterNames::new(graph.node.iter().map(|node| (node.name.clone(), used(&node.input))))
+    }
+
+    /// The decluttered graph for an `f32` input of `shape`.
+    ///
+    /// # Errors
+    /// [`EngineError::Import`] for a graph that tract cannot bring to this shape.
+    pub(super) fn to_typed(&self, shape: &[usize]) -> Result<TypedModel, EngineError> {
+        guard(|| {
+            // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
+            let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&self.proto, None)?;
+            if let Some(name) = parsed.unresolved_inputs.first() {
+                tract_onnx::tract_core::internal::bail!("nothing yields {name:?}");
+            }
+            parsed.model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?.into_decluttered()
+        })
+    }
+}
+
+/// Runs a part of the import; its panics are errors too, because tract's importer indexes and unwraps on files that are not as they should be.
+pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(import)) {
+        Ok(result) => result.map_err(|error| EngineError::Import(format!("{error:#}"))),
+        Err(_) => Err(EngineError::Import("the graph is not consistent".to_owned())),
+    }
+}
+
+fn describe(value: &ValueInfoProto) -> TensorInfo {
+    use tensor_shape_proto::dimension::Value as Size;
+    let tensor = value.r#type.as_ref().and_then(|t| t.value.as_ref()).map(|Value::TensorType(tensor)| tensor);
+    let sizes = tensor.and_then(|t| t.shape.as_ref()).map_or(&[][..], |shape| &shape.dim);
+    let size = |dimension: &tensor_shape_proto::Dimension| match dimension.value {
+        Some(Size::DimValue(size)) if size > 0 => size,
+        _ => -1,
+    };
+    TensorInfo {
+        name: value.name.clone(),
+        datatype: tensor.map_or("", |t| datatype(t.elem_type)).to_owned(),
+        shape: sizes.iter().map(size).collect(),
+    }
+}
+
+/// The Open Inference Protocol's name of ONNX's `TensorProto.DataType`.
+fn datatype(onnx: i32) -> &'static str {
+    match onnx {
+        1 => "FP32",
+        2 => "UINT8",
+        3 => "INT8",
+        4 => "UINT16",
+        5 => "INT16",
+        6 => "INT32",
+        7 => "INT64",
+        8 => "BYTES",
+        9 => "BOOL",
+        10 => "FP16",
+        11 => "FP64",
+        12 => "UINT32",
+        13 => "UINT64",
+        16 => "BF16",
+        _ => "",
+    }
+}
