@@ -1,0 +1,161 @@
+//! SE blocks as exporters write them: every form is found and computed rightly, look-alikes are left alone, whole networks keep their answers.
+//!
+//! The forms lie in `fixtures/se-variants` (made by `export.py` there). Real networks are found in `../shared/models`, and in the folder that
+//! `SENET_TIMM_MODELS` names: `NAME.onnx` from the TorchScript exporter and `NAME.dynamo.onnx` from the other, each with the input `[1, 3, 224, 224]`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use npyz::npz::NpzArchive;
+use senet::inference::{Gates, Inference, Network, Rewrite, SeBlockInfo};
+use senet::kernels::{Activation, Gate, Simd};
+
+const EXPORTERS: [&str; 4] = ["ts", "ts_dyn", "dynamo", "dynamo_dyn"];
+
+/// Form, activation, gate, and whether a residual addition follows.
+const FORMS: [(&str, Activation, Gate, bool); 15] = [
+    ("conv_relu_sigmoid", Activation::Relu, Gate::Sigmoid, false),
+    ("conv_pool_relu_sigmoid", Activation::Relu, Gate::Sigmoid, false),
+    ("conv_nobias", Activation::Relu, Gate::Sigmoid, false),
+    ("conv_silu_sigmoid", Activation::Silu, Gate::Sigmoid, false),
+    ("conv_relu_hardsigmoid", Activation::Relu, Gate::HardSigmoid, false),
+    ("conv_relu_relu6", Activation::Relu, Gate::HardSigmoid, false),
+    ("conv_hardswish_hardsigmoid", Activation::HardSwish, Gate::HardSigmoid, false),
+    ("linear_view", Activation::Relu, Gate::Sigmoid, false),
+    ("linear_view_nobias", Activation::Relu, Gate::Sigmoid, false),
+    ("linear_expand", Activation::Relu, Gate::Sigmoid, false),
+    ("linear_mean", Activation::Relu, Gate::Sigmoid, false),
+    ("linear_unsqueeze_swapped", Activation::Relu, Gate::Sigmoid, false),
+    ("linear_hardsigmoid", Activation::Relu, Gate::HardSigmoid, false),
+    ("residual_conv", Activation::Relu, Gate::Sigmoid, true),
+    ("residual_linear", Activation::Relu, Gate::Sigmoid, true),
+];
+
+const LOOK_ALIKES: [&str; 3] = ["not_eca", "not_spatial", "not_foreign_gate"];
+
+/// timm's network and its number of SE blocks; those of ResNets are followed by a residual addition, those of MobileNets are not.
+const NETWORKS: [(&str, usize, bool); 6] = [
+    ("seresnet18", 8, true),
+    ("seresnet50", 16, true),
+    ("seresnext50_32x4d", 16, true),
+    ("legacy_senet154", 50, true),
+    ("efficientnet_b0", 16, false),
+    ("mobilenetv3_large_100", 8, false),
+];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/se-variants").join(name)
+}
+
+fn input() -> Vec<f32> {
+    npyz::NpyFile::new(&fs::read(fixture("x.npy")).unwrap()[..]).unwrap().into_vec().unwrap()
+}
+
+fn expected(form: &str, array: &str) -> Vec<f32> {
+    let mut archive = NpzArchive::open(fixture(&format!("{form}.npz"))).unwrap();
+    archive.by_name(array).unwrap().unwrap().into_vec().unwrap()
+}
+
+fn run(form: &str, exporter: &str) -> (Network, Inference) {
+    let onnx = fs::read(fixture(&format!("{form}.{exporter}.onnx"))).unwrap();
+    let network = Network::load(&onnx, &[2, 64, 14, 14], Simd::detect(), Rewrite::All).unwrap();
+    let inference = network.run(&input(), Gates::Return).unwrap();
+    (network, inference)
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn finds_every_form_of_a_block_from_every_exporter() {
+    for (form, activation, gate, fused_residual) in FORMS {
+        for exporter in EXPORTERS {
+            let (network, inference) = run(form, exporter);
+            let [block] = network.se_blocks() else { panic!("{form}.{exporter}: {:?}", network.se_blocks()) };
+            let reduction_ratio = 16.0;
+            let name = if fused_residual { "se" } else { "stage1.block0" };
+            let expected_block = SeBlockInfo {
+                name: if exporter.starts_with("ts") || fused_residual { name.to_owned() } else { "stage1.block0".to_owned() },
+                stage: 1,
+                block: 0,
+                channels: 64,
+                squeezed: 4,
+                reduction_ratio,
+                activation,
+                gate,
+                height: 14,
+                width: 14,
+                fused_residual,
+            };
+            assert_eq!(*block, expected_block, "{form}.{exporter}");
+            let convolutions = usize::from(fused_residual);
+            assert_eq!(network.operators().squeeze_excite, 1, "{form}.{exporter}");
+            assert!(network.operators().tract <= 5 * convolutions, "{form}.{exporter} leaves {:?}", network.operators());
+            let outputs = largest_difference(&inference.logits, &expected(form, "y"));
+            assert!(outputs < 1e-4, "{form}.{exporter}: outputs differ by {outputs}");
+            let gates = largest_difference(&inference.gates[0], &expected(form, "gates"));
+            assert!(gates < 1e-5, "{form}.{exporter}: gates differ by {gates}");
+        }
+    }
+}
+
+#[test]
+fn leaves_look_alikes_alone() {
+    for form in LOOK_ALIKES {
+        for exporter in EXPORTERS {
+            let (network, inference) = run(form, exporter);
+            assert_eq!((network.se_blocks().len(), network.operators().squeeze_excite), (0, 0), "{form}.{exporter}");
+            let outputs = largest_difference(&inference.logits, &expected(form, "y"));
+            assert!(outputs < 1e-4, "{form}.{exporter}: outputs differ by {outputs}");
+        }
+    }
+}
+
+/// Runs the network with and without rewrites on the same noise and compares.
+fn assert_same_answers(path: &Path, blocks: usize, fused_residuals: bool) {
+    let onnx = fs::read(path).unwrap();
+    let shape = [1, 3, 224, 224];
+    let input: Vec<f32> = (0..3 * 224 * 224u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
+    let stock = Network::load(&onnx, &shape, Simd::detect(), Rewrite::Nothing).unwrap().run(&input, Gates::Drop).unwrap();
+    let network = Network::load(&onnx, &shape, Simd::detect(), Rewrite::All).unwrap();
+    let ours = network.run(&input, Gates::Return).unwrap();
+
+    let found = network.se_blocks();
+    assert_eq!(found.len(), blocks, "{path:?}");
+    assert!(found.iter().all(|block| block.fused_residual == fused_residuals), "{path:?}: {found:?}");
+    assert_eq!(network.operators().squeeze_excite, blocks, "{path:?}");
+    for (block, gates) in found.iter().zip(&ours.gates) {
+        assert_eq!(gates.len(), block.channels, "{path:?} {}", block.name);
+        assert!(gates.iter().all(|g| (0.0..=1.0).contains(g)), "{path:?} {}", block.name);
+    }
+    let (low, high) = stock.logits.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
+    let difference = largest_difference(&ours.logits, &stock.logits) / (high - low);
+    assert!(difference <= 1e-4, "{path:?}: logits differ by {difference} of their range");
+    let names: Vec<_> = found.iter().map(|block| block.name.as_str()).take(3).collect();
+    eprintln!("{path:?}: {difference:.1e} of the logits' range, {:.2} GFLOP, {names:?} …", network.flops() as f64 / 1e9);
+}
+
+#[test]
+fn mobilenet_v3_small_keeps_its_answers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/mobilenet_v3_small/model.onnx");
+    if !path.exists() {
+        eprintln!("skipped: there is no {path:?}");
+        return;
+    }
+    assert_same_answers(&path, 9, false);
+}
+
+#[test]
+fn networks_of_timm_keep_their_answers() {
+    let Some(folder) = std::env::var_os("SENET_TIMM_MODELS").map(PathBuf::from) else {
+        eprintln!("skipped: SENET_TIMM_MODELS names no folder");
+        return;
+    };
+    for (name, blocks, fused_residuals) in NETWORKS {
+        for exporter in ["", ".dynamo"] {
+            assert_same_answers(&folder.join(format!("{name}{exporter}.onnx")), blocks, fused_residuals);
+        }
+    }
+}
