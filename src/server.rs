@@ -1,12 +1,29 @@
-//! Bind, serve, drain.
+//! The life of the service: bind, load, serve, drain.
 
+mod connections;
+mod lingering;
+
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
 
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig};
+use crate::http::{AppState, Phase, StartError, admin_router, router};
 use crate::image::Limits;
 use crate::kernels::Simd;
 use crate::model::Registry;
+
+/// For the workers to end, when the deadline has passed already.
+const JOIN_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Everything that the service is configured by.
 #[derive(Debug, Clone)]
@@ -34,17 +51,22 @@ pub enum ServeError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A thread or a signal handler could not be set up.
-    #[error("cannot start: {0}")]
-    Start(io::Error),
+    /// The state of the service could not be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A signal handler or a thread could not be set up.
+    #[error("cannot set up the process: {0}")]
+    Process(io::Error),
     /// The models could not be loaded.
     #[error("cannot load the models: {0}")]
-    Load(Box<dyn std::error::Error + Send + Sync>),
+    Load(Box<dyn Error + Send + Sync>),
 }
 
 /// A service whose addresses are bound, and which answers nothing yet.
 pub struct Server {
     config: ServerConfig,
+    http: TcpListener,
+    admin: Option<TcpListener>,
 }
 
 impl Server {
@@ -52,29 +74,56 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::Bind`].
-    pub async fn bind(config: ServerConfig) -> Result<Self, ServeError> {
-        Ok(Self { config })
+    pub async fn bind(mut config: ServerConfig) -> Result<Self, ServeError> {
+        let http = listen(&mut config.http.http_addr).await?;
+        let admin = match &mut config.http.admin_addr {
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
+        };
+        Ok(Self { config, http, admin })
     }
 
-    /// Where requests are answered: the address of the configuration with the port that the system chose, if it was 0.
+    /// Where requests are answered: the address of the configuration, with the port that the system chose if that was 0.
     pub fn http_addr(&self) -> SocketAddr {
         self.config.http.http_addr
+    }
+
+    /// Where operators are answered, likewise.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.config.http.admin_addr
     }
 
     /// Answers the probes at once, calls `load` on a thread of its own, becomes ready when that returns, and drains when `shutdown` resolves.
     ///
     /// # Errors
-    /// [`ServeError::Start`], and [`ServeError::Load`] as soon as `load` fails.
+    /// [`ServeError::Start`] and [`ServeError::Process`], and [`ServeError::Load`] as soon as `load` fails.
     pub async fn run<E>(
         self,
         load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError>
     where
-        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
     {
-        load(&Registry::default()).map_err(|e| ServeError::Load(e.into()))?;
-        shutdown.await;
+        let Self { config, http, admin } = self;
+        let state = Arc::new(AppState::new(config.http.clone(), config.admission, config.limits, config.simd)?);
+        let (finish, finishing) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        listeners.spawn(connections::answer(http, router(&state), config.http.clone(), finishing.clone()));
+        if let Some(admin) = admin {
+            listeners.spawn(connections::answer(admin, admin_router(&state), config.http.clone(), finishing));
+        }
+        let mut shutdown = std::pin::pin!(shutdown);
+        tokio::select! {
+            loaded = load_in_background(Arc::clone(state.registry()), load) => {
+                loaded?;
+                state.advance(Phase::Ready);
+                info!(models = state.registry().models().len(), "ready");
+                shutdown.await;
+            }
+            () = &mut shutdown => {}
+        }
+        drain(state, config.drain, &finish, listeners).await;
         Ok(())
     }
 }
@@ -85,25 +134,82 @@ impl Server {
 /// As [`Server::bind`] and [`Server::run`].
 pub async fn serve<E>(config: ServerConfig, load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static) -> Result<(), ServeError>
 where
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
 {
     let server = Server::bind(config).await?;
     let shutdown = shutdown_signal()?;
     server.run(load, shutdown).await
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
+/// Resolves at the first SIGTERM or SIGINT; the handlers are in place when this returns.
 ///
 /// # Errors
-/// [`ServeError::Start`] when the handlers cannot be installed.
+/// [`ServeError::Process`] when the handlers cannot be installed.
 pub fn shutdown_signal() -> Result<impl Future<Output = ()>, ServeError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Process)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Process)?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Listens at `addr`, and writes the port into it that the system chose.
+async fn listen(addr: &mut SocketAddr) -> Result<TcpListener, ServeError> {
+    let fail = |source| ServeError::Bind { addr: *addr, source };
+    let listener = TcpListener::bind(*addr).await.map_err(fail)?;
+    *addr = listener.local_addr().map_err(fail)?;
+    Ok(listener)
+}
+
+/// Loading takes seconds of CPU, so it has a thread; a shutdown does not wait for it, since nothing that it makes is kept.
+async fn load_in_background<E>(registry: Arc<Registry>, load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static) -> Result<(), ServeError>
+where
+    E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let work = move || {
+        // After a shutdown nobody listens.
+        let _unheard = sender.send(load(&registry));
+    };
+    thread::Builder::new().name("senet-load".to_owned()).spawn(work).map_err(ServeError::Process)?;
+    match receiver.await {
+        Ok(loaded) => loaded.map_err(|e| ServeError::Load(e.into())),
+        Err(_) => Err(ServeError::Load("the loading thread panicked".into())),
+    }
+}
+
+/// Readiness first, then new connections, then the requests under way, then the workers; `config.deadline` bounds what follows the grace.
+async fn drain(state: Arc<AppState>, config: DrainConfig, finish: &watch::Sender<bool>, mut listeners: JoinSet<()>) {
+    // A service that never was ready has nobody to warn.
+    let grace = if state.phase() == Phase::Starting { Duration::ZERO } else { config.grace };
+    info!(grace_seconds = grace.as_secs_f64(), "draining");
+    state.advance(Phase::Draining);
+    sleep(grace).await;
+    state.advance(Phase::Stopping);
+    finish.send_replace(true);
+    let end = Instant::now() + config.deadline;
+    let all_answered = timeout_at(end, async { while listeners.join_next().await.is_some() {} }).await.is_ok();
+    if !all_answered {
+        warn!(deadline_seconds = config.deadline.as_secs_f64(), "the deadline passed with requests under way; they are dropped");
+        listeners.shutdown().await;
+    }
+    let workers_joined = timeout_at(end.max(Instant::now() + JOIN_AT_LEAST), join_workers(state)).await.is_ok();
+    info!(all_answered, workers_joined, "stopped");
+}
+
+/// Drops the state, whose last owner joins the workers. That blocks, and may do so for long where a network runs, so it has a thread that the
+/// end of the process need not wait for.
+async fn join_workers(state: Arc<AppState>) {
+    let (sender, joined) = oneshot::channel::<()>();
+    let work = move || {
+        drop(state);
+        drop(sender);
+    };
+    if thread::Builder::new().name("senet-join".to_owned()).spawn(work).is_ok() {
+        let _sender_dropped = joined.await.is_err();
+    }
 }

@@ -1,1 +1,14 @@
-//! The HTTP interface.
+//! The HTTP interface: requests in, JSON and problems out; knows the classifier but nothing of tract.
+
+mod answer;
+mod middleware;
+mod openapi;
+mod parameters;
+mod problem;
+mod router;
+mod routes;
+mod state;
+mod upload;
+
+pub use router::{admin_router, router};
+pub use state::{AppState, Phase, StartError};

@@ -1,0 +1,44 @@
+//! The order of what happens around every request.
+
+mod access_log;
+mod body_limit;
+mod deadline;
+mod metrics;
+mod request_id;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::problem::Problem;
+use super::state::AppState;
+
+pub(super) use access_log::Served;
+pub(super) use deadline::Deadline;
+pub(super) use request_id::RequestId;
+
+/// Puts the layers around all `routes`, the fallbacks included; listed outside in.
+pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Router<Arc<AppState>> {
+    let layers = ServiceBuilder::new()
+        .layer(from_fn(request_id::assign))
+        .layer(from_fn(access_log::record))
+        .layer(from_fn_with_state(Arc::clone(state), metrics::count))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn_with_state(Arc::clone(state), deadline::enforce))
+        .layer(from_fn_with_state(Arc::clone(state), body_limit::refuse))
+        // The limits of ours are in their place.
+        .layer(DefaultBodyLimit::disable());
+    routes.layer(layers)
+}
+
+/// The words and the place of a panic are in the log already, under the same request id.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
+fn answer_panic(_payload: Box<dyn Any + Send>) -> Response {
+    Problem::internal("the handler panicked").into_response()
+}

@@ -1,0 +1,70 @@
+//! What machines ask: is the process alive, does it answer now, how is it doing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::http::problem::Problem;
+use crate::http::state::{AppState, Phase};
+
+/// The process is alive.
+pub(crate) async fn livez() -> &'static str {
+    "alive\n"
+}
+
+/// This replica answers now.
+pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Result<&'static str, Problem> {
+    state.ready().map(|()| "ready\n")
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    models: Vec<Served>,
+    workers: usize,
+    queue: Queue,
+}
+
+#[derive(Serialize)]
+struct Served {
+    name: String,
+    version: String,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    depth: usize,
+    limit: usize,
+}
+
+/// A summary for people; 503 whenever `/readyz` says so.
+pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
+    let status = match state.phase() {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Draining | Phase::Stopping => "draining",
+    };
+    let models = state.registry.models().iter().map(|m| Served { name: m.name().to_owned(), version: m.version().to_owned() }).collect();
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        models,
+        workers: state.pool.workers(),
+        queue: Queue { depth: state.pool.queue_depth(), limit: state.pool.capacity() - state.pool.workers() },
+    };
+    let code = if state.ready().is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(health)).into_response()
+}
+
+/// Prometheus's text format.
+pub(crate) async fn metrics(State(state): State<Arc<AppState>>) -> Result<Response, Problem> {
+    let text = state.metrics.render(state.pool.queue_depth()).map_err(Problem::internal)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}

@@ -1,0 +1,125 @@
+//! What all requests share.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::problem::{Kind, Problem};
+use crate::admission::Pool;
+use crate::classifier::Classifier;
+use crate::config::{AdmissionConfig, HttpConfig};
+use crate::image::Limits;
+use crate::kernels::Simd;
+use crate::model::Registry;
+use crate::telemetry::Metrics;
+
+/// Where the service is in its life; it only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Models are being loaded.
+    Starting,
+    /// Requests are answered.
+    Ready,
+    /// Requests are still answered, but load balancers are told to look elsewhere.
+    Draining,
+    /// Requests under way are finished, new ones refused.
+    Stopping,
+}
+
+/// Why the state could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system refused a worker thread.
+    #[error("cannot start the worker threads: {0}")]
+    Workers(#[from] io::Error),
+    /// The metrics contradict each other.
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What all requests share.
+pub struct AppState {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) classifier: Classifier,
+    pub(crate) pool: Pool,
+    pub(crate) metrics: Metrics,
+    pub(crate) http: HttpConfig,
+    pub(crate) started: Instant,
+    phase: watch::Sender<Phase>,
+}
+
+impl AppState {
+    /// A service in [`Phase::Starting`] with its workers running.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(http: HttpConfig, admission: AdmissionConfig, limits: Limits, simd: Simd) -> Result<Self, StartError> {
+        Ok(Self {
+            registry: Arc::new(Registry::default()),
+            classifier: Classifier::new(limits),
+            pool: Pool::new(admission)?,
+            metrics: Metrics::new(&simd.level().to_string())?,
+            http,
+            started: Instant::now(),
+            phase: watch::Sender::new(Phase::Starting),
+        })
+    }
+
+    /// The models that are served.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Where the service is in its life.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Moves on to `phase`; going back is not possible and changes nothing. Becoming ready publishes the models in the metrics.
+    pub fn advance(&self, phase: Phase) {
+        let moved = self.phase.send_if_modified(|current| {
+            let forward = phase > *current;
+            *current = phase.max(*current);
+            forward
+        });
+        if moved && phase == Phase::Ready {
+            self.metrics.models_loaded(self.started.elapsed());
+            self.registry.models().iter().for_each(|model| self.metrics.model_ready(model.name(), model.version()));
+        }
+    }
+
+    /// Whether this replica answers now and load balancers should know it.
+    ///
+    /// # Errors
+    /// The problem that says why not.
+    pub(crate) fn ready(&self) -> Result<(), Problem> {
+        match self.phase() {
+            Phase::Ready => Ok(()),
+            Phase::Draining => Err(draining()),
+            _ => self.accepts_work(),
+        }
+    }
+
+    /// Whether a request that has come may be answered.
+    ///
+    /// # Errors
+    /// The problem that says why not.
+    pub(crate) fn accepts_work(&self) -> Result<(), Problem> {
+        match self.phase() {
+            Phase::Starting => Err(Problem::new(Kind::NotReady, "the models are still being loaded")),
+            Phase::Ready | Phase::Draining => Ok(()),
+            Phase::Stopping => Err(draining()),
+        }
+    }
+
+    /// Most images that one request may hold: more than the pool has places for could never be admitted.
+    pub(crate) fn max_images(&self) -> usize {
+        self.http.max_images_per_request.min(self.pool.capacity())
+    }
+}
+
+fn draining() -> Problem {
+    Problem::new(Kind::Draining, "this replica is shutting down")
+}
