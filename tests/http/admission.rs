@@ -1,0 +1,161 @@
+//! What happens when there is too much work, or work that nobody waits for, or a network that fails.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::Request;
+use senet::config::HttpConfig;
+use senet::inference::EngineError;
+use tokio::sync::mpsc as async_mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::support::{Answer, App, FakeEngine, answer, form, png, post};
+
+const PNG: &str = "image/png";
+/// For what happens at once unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A network that says when it begins, and then waits to be released.
+struct Held {
+    app: App,
+    began: async_mpsc::UnboundedReceiver<()>,
+    release: mpsc::Sender<()>,
+    runs: Arc<AtomicUsize>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let (begin, began) = async_mpsc::unbounded_channel();
+        let (release, released) = mpsc::channel();
+        let released = Mutex::new(released);
+        let engine = FakeEngine::that(move || {
+            begin.send(()).ok();
+            released.lock().unwrap().recv().ok();
+            Ok(())
+        });
+        let runs = engine.runs();
+        Self { app: App::with(engine, 1, HttpConfig::default()), began, release, runs }
+    }
+
+    fn spawn(&self, request: Request<Body>) -> JoinHandle<Answer> {
+        tokio::spawn(answer(self.app.router.clone(), request))
+    }
+
+    /// Waits until the network runs.
+    async fn began(&mut self) {
+        timeout(PATIENCE, self.began.recv()).await.expect("the network does not run").unwrap();
+    }
+
+    /// Waits until `count` jobs wait for the one worker.
+    async fn queued(&self, count: usize) {
+        let line = format!("senet_queue_depth {count}");
+        let start = Instant::now();
+        while !self.app.get("/metrics").await.text().lines().any(|l| l == line) {
+            assert!(start.elapsed() < PATIENCE, "no {line}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_queue_requests_are_turned_away_and_the_next_one_works() {
+    let mut held = Held::new();
+    let running: Vec<_> = (0..3).map(|_| held.spawn(post("", PNG, png()))).collect();
+    held.began().await;
+    held.queued(2).await;
+    let refused = held.app.post("", PNG, png()).await;
+    refused.problem(429, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(held.app.get("/livez").await.status, 200);
+    for _ in 0..4 {
+        held.release.send(()).unwrap();
+    }
+    for request in running {
+        assert_eq!(request.await.unwrap().status, 200);
+    }
+    assert_eq!(held.app.post("", PNG, png()).await.status, 200);
+    assert!(held.app.get("/metrics").await.text().contains("senet_rejected_total{reason=\"overloaded\"} 1\n"));
+}
+
+#[tokio::test]
+async fn a_request_for_several_images_takes_its_places_together_or_not_at_all() {
+    let mut held = Held::new();
+    let first = held.spawn(post("", PNG, png()));
+    held.began().await;
+    let picture = png();
+    let (content_type, body) = form(&[("a", Some("a"), &picture), ("b", Some("b"), &picture), ("c", Some("c"), &picture)]);
+    held.app.post("", &content_type, body).await.problem(429, "overloaded");
+    held.release.send(()).unwrap();
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(held.runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_network_does_not_run_for_a_client_that_has_gone() {
+    let mut held = Held::new();
+    let first = held.spawn(post("", PNG, png()));
+    held.began().await;
+    let gone = held.spawn(post("", PNG, png()));
+    held.queued(1).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    held.release.send(()).unwrap();
+    assert_eq!(first.await.unwrap().status, 200);
+    held.release.send(()).unwrap();
+    assert_eq!(held.app.post("", PNG, png()).await.status, 200, "the one worker is past the abandoned job");
+    assert_eq!(held.runs.load(Ordering::SeqCst), 2);
+    let metrics = held.app.get("/metrics").await;
+    assert!(metrics.text().contains("senet_requests_total{route=\"/v1/classify\",status=\"499\"} 1\n"), "{}", metrics.text());
+    assert!(metrics.text().contains("senet_requests_in_flight 1\n"), "the request for the metrics alone");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_and_its_work_given_up() {
+    let mut held = Held::new();
+    let first = held.spawn(post("", PNG, png()));
+    held.began().await;
+    let second = held.spawn(post("", PNG, png()));
+    held.queued(1).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    for request in [first, second] {
+        assert_eq!(request.await.unwrap().problem(504, "deadline-exceeded"), "the answer was not ready within 30 s");
+    }
+    held.release.send(()).unwrap();
+    held.release.send(()).unwrap();
+    assert_eq!(held.app.post("", PNG, png()).await.status, 200);
+    assert_eq!(held.runs.load(Ordering::SeqCst), 2, "the queued one never ran");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_and_the_next_request_works() {
+    let first = AtomicBool::new(true);
+    let app = App::with(
+        FakeEngine::that(move || {
+            assert!(!first.swap(false, Ordering::SeqCst), "the network is out of order");
+            Ok(())
+        }),
+        1,
+        HttpConfig::default(),
+    );
+    let answer = app.post("", PNG, png()).await;
+    answer.problem(500, "internal");
+    assert!(!answer.text().contains("out of order"), "{}", answer.text());
+    assert_eq!(app.post("", PNG, png()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_network_that_fails_is_an_internal_error_without_its_cause() {
+    let app = App::new(FakeEngine::that(|| Err(EngineError::Run("secret".to_owned()))));
+    let answer = app.post("", PNG, png()).await;
+    answer.problem(500, "internal");
+    assert!(!answer.text().contains("secret"), "{}", answer.text());
+    let (content_type, body) = form(&[("a", Some("a"), &png())]);
+    let answer = app.post("", &content_type, body).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["results"][0]["type"], "/problems/internal");
+}

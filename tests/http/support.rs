@@ -1,0 +1,240 @@
+//! A service around a made-up network, and requests to it.
+
+use std::io::Cursor;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use senet::config::{AdmissionConfig, HttpConfig};
+use senet::http::{AppState, Phase, router};
+use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize};
+use senet::inference::{Engine, EngineError, Gates, Inference, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
+use senet::kernels::{Activation, Gate, Simd};
+use senet::model::{Model, Parts};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// A network of four classes and two SE blocks that answers the same for every picture, after `act`.
+pub(crate) struct FakeEngine {
+    act: Box<dyn Fn() -> Result<(), EngineError> + Send + Sync>,
+    runs: Arc<AtomicUsize>,
+    summary: NetworkSummary,
+}
+
+impl FakeEngine {
+    /// Answers at once.
+    pub(crate) fn fast() -> Self {
+        Self::that(|| Ok(()))
+    }
+
+    /// Does `act` before every answer.
+    pub(crate) fn that(act: impl Fn() -> Result<(), EngineError> + Send + Sync + 'static) -> Self {
+        Self { act: Box::new(act), runs: Arc::default(), summary: summary() }
+    }
+
+    /// Counts the runs, also those that fail.
+    pub(crate) fn runs(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.runs)
+    }
+}
+
+impl Engine for FakeEngine {
+    fn run(&self, _input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        (self.act)()?;
+        let all = vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];
+        Ok(Inference { logits: vec![1.5, -0.25, 3.1, 0.1], gates: if gates == Gates::Return { all } else { vec![] } })
+    }
+
+    fn summary(&self) -> &NetworkSummary {
+        &self.summary
+    }
+}
+
+fn summary() -> NetworkSummary {
+    let tensor = |name: &str, shape: &[i64]| TensorInfo { name: name.to_owned(), datatype: "FP32".to_owned(), shape: shape.to_vec() };
+    let block = |stage, channels, side| SeBlockInfo {
+        name: format!("layer{stage}.0.se"),
+        stage,
+        block: 0,
+        channels,
+        squeezed: channels / 2,
+        reduction_ratio: 2.0,
+        activation: Activation::Relu,
+        gate: Gate::Sigmoid,
+        height: side,
+        width: side,
+        fused_residual: true,
+    };
+    NetworkSummary {
+        inputs: vec![tensor("image", &[-1, 3, 4, 4])],
+        outputs: vec![tensor("logits", &[-1, 4])],
+        classes: 4,
+        parameters: 1234,
+        flops: 5678,
+        se_blocks: vec![block(1, 4, 4), block(2, 2, 2)],
+        operators: OperatorCounts { squeeze_excite: 2, blocked: 5, tract: 1 },
+        warnings: vec!["the network is made up".to_owned()],
+    }
+}
+
+/// A model called `fake` around `engine`.
+pub(crate) fn model(engine: FakeEngine) -> Arc<Model> {
+    let contract = InputContract {
+        size: [4, 4],
+        resize: Resize::Squash,
+        resize_to: 4,
+        interpolation: Interpolation::Bilinear,
+        color: Color::Rgb,
+        layout: Layout::Nchw,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        scale: 1.0 / 255.0,
+    };
+    Arc::new(Model::from_parts(Parts {
+        name: "fake".to_owned(),
+        version: "1".to_owned(),
+        contract,
+        output_activation: OutputActivation::Softmax,
+        labels: ["cat", "dog", "ship", "frog"].map(str::to_owned).to_vec(),
+        engine: Arc::new(engine),
+        warnings: vec![],
+    }))
+}
+
+/// A ready service.
+pub(crate) struct App {
+    pub(crate) state: Arc<AppState>,
+    pub(crate) router: Router,
+}
+
+impl App {
+    /// With two workers and two places to wait.
+    pub(crate) fn new(engine: FakeEngine) -> Self {
+        Self::with(engine, 2, HttpConfig::default())
+    }
+
+    pub(crate) fn with(engine: FakeEngine, workers: usize, http: HttpConfig) -> Self {
+        let admission = AdmissionConfig { workers: NonZeroUsize::new(workers).unwrap(), queue: 2 };
+        let state = Arc::new(AppState::new(http, admission, Limits::default(), Simd::detect()).unwrap());
+        state.registry().insert(model(engine));
+        state.advance(Phase::Ready);
+        Self { router: router(&state), state }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        answer(self.router.clone(), request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Posts `body` to `/v1/classify` with `query` behind it.
+    pub(crate) async fn post(&self, query: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+        self.send(post(query, content_type, body)).await
+    }
+}
+
+pub(crate) fn post(query: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(Method::POST).uri(format!("/v1/classify{query}"));
+    request.header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
+}
+
+pub(crate) async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e} in {:?}", self.text()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The JSON with ids and times, which differ from run to run, made equal.
+    pub(crate) fn stable_json(&self) -> Value {
+        let mut json = self.json();
+        stabilise(&mut json);
+        json
+    }
+
+    /// Asserts that this is the problem called `name`, in form and in header, and gives its detail.
+    pub(crate) fn problem(&self, status: u16, name: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let json = self.json();
+        assert_eq!(json["type"], format!("/problems/{name}"));
+        assert_eq!(json["status"], status);
+        assert_eq!(json["instance"].as_str(), self.header("x-request-id"));
+        assert!(json["title"].is_string(), "{json}");
+        json["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+fn stabilise(json: &mut Value) {
+    match json {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match name.as_str() {
+                    "id" | "instance" => *value = "…".into(),
+                    "uptime_seconds" => *value = 0.into(),
+                    name if name.ends_with("_ms") => *value = 0.into(),
+                    _ => stabilise(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(stabilise),
+        _ => {}
+    }
+}
+
+/// A small picture.
+pub(crate) fn png() -> Vec<u8> {
+    encoded(image::ImageFormat::Png)
+}
+
+/// The same as JPEG.
+pub(crate) fn jpeg() -> Vec<u8> {
+    encoded(image::ImageFormat::Jpeg)
+}
+
+fn encoded(format: image::ImageFormat) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(16, 12, |x, y| image::Rgb([x as u8 * 16, y as u8 * 20, 128]));
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// The body of a form and its content type; parts with a file name are files.
+pub(crate) fn form(parts: &[(&str, Option<&str>, &[u8])]) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    for (name, file_name, content) in parts {
+        let file_name = file_name.map_or_else(String::new, |name| format!("; filename=\"{name}\""));
+        body.extend_from_slice(format!("--border\r\nContent-Disposition: form-data; name=\"{name}\"{file_name}\r\n\r\n").as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--border--\r\n");
+    ("multipart/form-data; boundary=border".to_owned(), body)
+}
