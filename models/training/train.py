@@ -178,7 +178,7 @@ def main():
     parser.add_argument("--widths", type=int, nargs=3, default=[96, 160, 224])
     parser.add_argument("--depths", type=int, nargs=3, default=[2, 2, 1])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit-steps", type=int, default=0, help="stop after so many steps (to time a recipe)")
+    parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
@@ -203,7 +203,16 @@ def main():
 
     history, start, done = [], time.time(), 0
     mirrored = torch.rand(len(x), generator=generator) < 0.5
-    for epoch in range(args.epochs):
+    checkpoint = args.out / "checkpoint.pt"
+    if args.resume and checkpoint.exists():
+        state = torch.load(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        history, done = state["history"], state["done"]
+        start -= history[-1]["seconds"]
+    for epoch in range(len(history), args.epochs):
         model.train()
         order, losses = torch.randperm(len(x), generator=generator), []
         # Each picture is mirrored in every other epoch, which wastes fewer views than independent coin tosses.
@@ -222,17 +231,17 @@ def main():
             if done % 50 == 0:
                 print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-50:]):.3f} "
                       f"{done * args.batch / (time.time() - start):.0f} images/s", flush=True)
-            if done == args.limit_steps:
-                return
         top1 = accuracy(model, xt, yt)
         history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": top1, "seconds": time.time() - start})
         print(json.dumps(history[-1]), flush=True)
-        torch.save(model.state_dict(), args.out / "weights.pt")
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(), "history": history, "done": done}, checkpoint)
         report = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": None,
                   "test_top1": top1, "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
         (args.out / "report.json").write_text(json.dumps(report, indent=1))
     report["train_top1"] = accuracy(model, x, y)
     (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    torch.save(model.state_dict(), args.out / "weights.pt")
     model = model.to(memory_format=torch.contiguous_format)
     export(model, args.out / "model.onnx")
 
