@@ -64,6 +64,133 @@ fn a_file_cut_anywhere_is_an_error() {
 }
 
 #[test]
+fn damaged_files_never_panic() {
+    let mut random = Random(7);
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut decoder_panics = Vec::new();
+    for (name, _, bytes) in files() {
+        for _ in 0..60 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.below(8) {
+                let at = random.below(damaged.len());
+                damaged[at] = random.below(256) as u8;
+            }
+            damaged.truncate(bytes.len() - random.below(2) * random.below(bytes.len()));
+            match decode(&damaged, &Limits { max_pixels: 1_000_000, ..Limits::default() }) {
+                Ok(decoded) => assert!(decoded.pixels.width() > 0 && decoded.pixels.height() > 0),
+                Err(error) if error.to_string().ends_with("its decoder panicked") => decoder_panics.push(name.clone()),
+                Err(_) => {}
+            }
+        }
+    }
+    drop(std::panic::take_hook());
+    eprintln!("decoders panicked, and were caught, on {decoder_panics:?}");
+}
+
+#[test]
+fn photographs_are_read_whole_or_not_at_all() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/images/imagenet-sample");
+    let Ok(entries) = fs::read_dir(&folder) else {
+        eprintln!("skipped: {} is absent", folder.display());
+        return;
+    };
+    let photographs: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "JPEG")).collect();
+    assert_eq!(photographs.len(), 100);
+    for path in photographs {
+        let bytes = fs::read(&path).unwrap();
+        decode(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for percent in [30, 60, 95] {
+            let cut = &bytes[..bytes.len() * percent / 100];
+            assert!(decode(cut, &Limits::default()).is_err(), "{} cut to {percent} %", path.display());
+        }
+    }
+}
+
+#[test]
+fn text_and_nothing_are_no_images() {
+    assert_eq!(decode(b"", &Limits::default()).unwrap_err(), DecodeError::Empty);
+    for bytes in [b"hello".as_slice(), b"RIFF....WAVE", b"\xff\xd8", b"GIF88a", b"\x89PNG\n"] {
+        assert_eq!(decode(bytes, &Limits::default()).unwrap_err(), DecodeError::UnsupportedFormat, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_header_and_nothing_else_is_undecodable() {
+    let magic: [&[u8]; 5] = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\0\0\0WEBP", b"GIF89a", b"BM"];
+    for bytes in magic {
+        assert!(matches!(decode(bytes, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{bytes:?}");
+    }
+}
+
+#[test]
+fn the_header_alone_refuses_what_is_too_large() {
+    // 60,000 × 60,000, and not one byte of pixels.
+    let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &chunk(b"IHDR", &header(60_000, 60_000))].concat();
+    let huge_jpeg = |width: u16, height: u16, name: &str| {
+        let mut bytes = file(name);
+        let frame = bytes.windows(2).position(|pair| matches!(pair, [0xff, 0xc0 | 0xc2])).unwrap();
+        bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+        bytes
+    };
+    let mut gif = file("gif_plain.gif");
+    gif[6..10].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
+    let mut bmp = file("bmp_24_bit.bmp");
+    bmp[18..22].copy_from_slice(&20_000_u32.to_le_bytes());
+    let webp = b"RIFF\x16\0\0\0WEBPVP8L\x0a\0\0\0\x2f\xfe\xbf\xff\x0f\0\0\0\0\0".to_vec();
+    for (bytes, what, actual) in [
+        (png, "the longer side", 60_000),
+        (huge_jpeg(65_535, 10, "baseline_420.jpg"), "the longer side", 65_535),
+        (huge_jpeg(10_000, 6_000, "baseline_420.jpg"), "the number of pixels", 60_000_000),
+        (huge_jpeg(8_000, 6_000, "cmyk_progressive.jpg"), "the memory to decode it", 48_000_000 * 15),
+        (gif, "the longer side", 65_535),
+        (bmp, "the longer side", 20_000),
+        (webp, "the number of pixels", 16_383 * 16_383),
+    ] {
+        match decode(&bytes, &Limits::default()) {
+            Err(DecodeError::TooLarge { what: found, actual: size, .. }) => assert_eq!((found, size), (what, actual)),
+            other => panic!("{what} {actual}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_size_and_limit() {
+    let limits = Limits { max_pixels: 1000, ..Limits::default() };
+    let error = decode(&file("rgb_8_bit.png"), &limits).unwrap_err();
+    assert_eq!(error.to_string(), "image of 61×47: the number of pixels is 2867, the limit is 1000");
+}
+
+#[test]
+fn chunks_that_are_not_needed_are_not_unpacked() {
+    // Two chunks that grow a thousandfold, one that is merely long, and one that is not even what it says.
+    let zeros = vec![0; 64 << 20];
+    let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&zeros, 6);
+    let png = file("rgb_8_bit.png");
+    let extra = [
+        chunk(b"iCCP", &[b"p\0\0".as_slice(), &bomb].concat()),
+        chunk(b"zTXt", &[b"k\0\0".as_slice(), &bomb].concat()),
+        chunk(b"prVt", &zeros[..20 << 20]),
+        chunk(b"gAMA", b"?"),
+    ];
+    let bytes = [&png[..33], &extra.concat(), &png[33..]].concat();
+    let decoded = decode(&bytes, &Limits::default()).unwrap();
+    assert_eq!(decoded.pixels, pillow("decode/pillow/rgb_8_bit.png"));
+}
+
+#[test]
+fn the_orientation_is_reported_with_the_stored_size() {
+    for value in 1..=8 {
+        let decoded = decode(&file(&format!("orientation_{value}.jpg")), &Limits::default()).unwrap();
+        assert_eq!((decoded.info.width, decoded.info.height, decoded.info.orientation), (61, 47, value));
+        let upright = if value < 5 { (61, 47) } else { (47, 61) };
+        assert_eq!(decoded.pixels.dimensions(), upright);
+    }
+    let ignored = decode(&file("orientation_9_is_ignored.jpg"), &Limits::default()).unwrap();
+    assert_eq!(ignored.info.orientation, 1);
+}
+
+#[test]
 fn resized_pictures_equal_pillows_bit_for_bit() {
     let cases = fs::read_to_string(fixtures().join("resize/cases.tsv")).unwrap();
     assert!(cases.lines().count() >= 80);
@@ -82,6 +209,34 @@ fn resized_pictures_equal_pillows_bit_for_bit() {
         assert_eq!(fed.len(), wanted.len(), "{case}");
         let wrong = fed.iter().zip(&wanted).filter(|(fed, wanted)| fed != wanted).count();
         assert_eq!(wrong, 0, "{case}: {wrong} of {} values differ", wanted.len());
+    }
+}
+
+fn file(name: &str) -> Vec<u8> {
+    fs::read(fixtures().join("decode/in").join(name)).unwrap()
+}
+
+/// A PNG header of 8-bit RGB.
+fn header(width: u32, height: u32) -> Vec<u8> {
+    [&width.to_be_bytes(), &height.to_be_bytes(), [8, 2, 0, 0].as_slice(), &[0]].concat()
+}
+
+/// A PNG chunk with its length and checksum.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let body = [kind.as_slice(), data].concat();
+    let checksum = body
+        .iter()
+        .fold(!0_u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 }));
+    [(data.len() as u32).to_be_bytes().as_slice(), &body, &(!checksum).to_be_bytes()].concat()
+}
+
+/// A linear congruential generator: the same damage in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
     }
 }
 

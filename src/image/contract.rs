@@ -112,10 +112,125 @@ impl InputContract {
         Ok(())
     }
 
-    /// `sha256:` and 64 hexadecimal digits over the contract's canonical JSON: equal fingerprints mean equal preprocessing.
+    /// `sha256:` and 64 hexadecimal digits over the contract's canonical text: equal fingerprints mean equal preprocessing.
+    ///
+    /// The text has one line `key=value` per entry, in the order of this structure's fields, with `,` between the values of a list. Numbers
+    /// with a fraction stand as the eight hexadecimal digits of their f32's bits, so that no way of printing them matters; `resize_to` is 0
+    /// where it is not used, and minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
     pub fn fingerprint(&self) -> String {
-        let canonical = serde_json::to_vec(self).unwrap_or_default();
-        let digest = Sha256::digest(canonical);
+        let digest = Sha256::digest(self.canonical());
         digest.iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    fn canonical(&self) -> String {
+        let resize_to = if self.resize == Resize::ShorterSide { self.resize_to } else { 0 };
+        let bits = |values: &[f32]| values.iter().map(|value| format!("{:08x}", (value + 0.0).to_bits())).collect::<Vec<_>>().join(",");
+        let [height, width] = self.size;
+        [
+            format!("size={height},{width}"),
+            format!("resize={}", name(&self.resize)),
+            format!("resize_to={resize_to}"),
+            format!("interpolation={}", name(&self.interpolation)),
+            format!("color={}", name(&self.color)),
+            format!("layout={}", name(&self.layout)),
+            format!("mean={}", bits(&self.mean)),
+            format!("std={}", bits(&self.std)),
+            format!("scale={}", bits(&[self.scale])),
+        ]
+        .map(|line| line + "\n")
+        .concat()
+    }
+}
+
+/// How a choice is written in `model.toml`.
+fn name(choice: &impl Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract() -> InputContract {
+        InputContract {
+            size: [224, 192],
+            resize: Resize::ShorterSide,
+            resize_to: 256,
+            interpolation: Interpolation::Bicubic,
+            color: Color::Rgb,
+            layout: Layout::Nchw,
+            mean: [0.5, 0.25, 0.0],
+            std: [1.0, 2.0, 0.5],
+            scale: 1.0 / 255.0,
+        }
+    }
+
+    /// Every single change of a contract that changes what the network is fed.
+    fn changes() -> Vec<InputContract> {
+        let base = contract();
+        vec![
+            InputContract { size: [192, 224], ..base.clone() },
+            InputContract { resize: Resize::Squash, ..base.clone() },
+            InputContract { resize: Resize::Pad, ..base.clone() },
+            InputContract { resize_to: 255, ..base.clone() },
+            InputContract { interpolation: Interpolation::Bilinear, ..base.clone() },
+            InputContract { color: Color::Bgr, ..base.clone() },
+            InputContract { layout: Layout::Nhwc, ..base.clone() },
+            InputContract { mean: [0.25, 0.5, 0.0], ..base.clone() },
+            InputContract { std: [1.0, 2.0, 0.500_000_06], ..base.clone() },
+            InputContract { scale: 1.0 / 256.0, ..base },
+        ]
+    }
+
+    #[test]
+    fn every_change_of_the_preprocessing_changes_the_fingerprint() {
+        let mut fingerprints: Vec<_> = changes().iter().chain([&contract()]).map(InputContract::fingerprint).collect();
+        fingerprints.sort();
+        let all = fingerprints.len();
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), all);
+    }
+
+    #[test]
+    fn what_changes_nothing_leaves_the_fingerprint() {
+        let squash = InputContract { resize: Resize::Squash, ..contract() };
+        assert_eq!(squash.fingerprint(), InputContract { resize_to: 7, ..squash.clone() }.fingerprint());
+        assert_eq!(contract().fingerprint(), InputContract { mean: [0.5, 0.25, -0.0], ..contract() }.fingerprint());
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_one_that_sha256sum_computes() {
+        let text = "size=224,192\nresize=shorter_side\nresize_to=256\ninterpolation=bicubic\ncolor=rgb\nlayout=nchw\n\
+            mean=3f000000,3e800000,00000000\nstd=3f800000,40000000,3f000000\nscale=3b808081\n";
+        assert_eq!(contract().canonical(), text);
+        assert_eq!(contract().fingerprint(), "sha256:f8adc9c7213feaec6f08ea3c57af6afb63462d07a7d0a87b2f4bd389d846fd5a");
+    }
+
+    #[test]
+    fn contracts_that_can_be_carried_out_are_valid() {
+        for contract in changes().iter().chain([&contract()]) {
+            assert_eq!(contract.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_named_with_its_key() {
+        let base = contract();
+        let wrong = [
+            ("size is [0, 192], expected two sides of 1 to 4096 pixels", InputContract { size: [0, 192], ..base.clone() }),
+            ("size is [224, 4097], expected two sides of 1 to 4096 pixels", InputContract { size: [224, 4097], ..base.clone() }),
+            ("resize_to is 223, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: 223, ..base.clone() }),
+            ("resize_to is 8193, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: 8193, ..base.clone() }),
+            ("mean is [0.0, NaN, 0.0], expected three finite numbers", InputContract { mean: [0.0, f32::NAN, 0.0], ..base.clone() }),
+            ("std is [1.0, 0.0, 1.0], expected three finite numbers other than zero", InputContract { std: [1.0, 0.0, 1.0], ..base.clone() }),
+            (
+                "std is [inf, 1.0, 1.0], expected three finite numbers other than zero",
+                InputContract { std: [f32::INFINITY, 1.0, 1.0], ..base.clone() },
+            ),
+            ("scale is 0, expected a finite number other than zero", InputContract { scale: 0.0, ..base }),
+        ];
+        for (message, contract) in wrong {
+            assert_eq!(contract.validate().unwrap_err().to_string(), message);
+        }
     }
 }

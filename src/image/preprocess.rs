@@ -93,3 +93,76 @@ fn normalise(kept: &RgbImage, contract: &InputContract) -> Vec<f32> {
 fn table(contract: &InputContract, channel: usize) -> [f32; 256] {
     std::array::from_fn(|value| (value as f32 * contract.scale - contract.mean[channel]) / contract.std[channel])
 }
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::super::Interpolation;
+    use super::*;
+
+    fn contract(size: [u32; 2], resize: Resize, resize_to: u32) -> InputContract {
+        InputContract {
+            size,
+            resize,
+            resize_to,
+            interpolation: Interpolation::Nearest,
+            color: Color::Rgb,
+            layout: Layout::Nchw,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: 1.0,
+        }
+    }
+
+    #[test]
+    fn halves_round_to_even() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(half_to_even), [0, 0, 1, 2, 2, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_longer_side_is_cut_and_the_crop_centred() {
+        let window = window([500, 375], &contract([224, 224], Resize::ShorterSide, 256));
+        assert_eq!(window, Window { resized: [341, 256], origin: [58, 16], size: [224, 224] });
+    }
+
+    #[test]
+    fn padding_keeps_the_proportions_and_rounds_half_to_even() {
+        let pad = |picture, size| window(picture, &contract(size, Resize::Pad, 0)).resized;
+        assert_eq!(pad([61, 47], [40, 40]), [40, 31]);
+        assert_eq!(pad([47, 61], [40, 40]), [31, 40]);
+        assert_eq!(pad([16, 8], [40, 80]), [80, 40]);
+        assert_eq!(pad([8, 5], [20, 4]), [4, 2]);
+        assert_eq!(pad([8, 7], [20, 4]), [4, 4]);
+        assert_eq!(pad([16_384, 1], [224, 224]), [224, 1], "no side becomes zero");
+    }
+
+    #[test]
+    fn the_longest_picture_is_fed_without_being_resized_whole() {
+        for (width, height) in [(16_384, 1), (1, 16_384)] {
+            let picture = RgbImage::from_pixel(width, height, Rgb([9, 8, 7]));
+            let tensor = preprocess(picture, &contract([4, 4], Resize::ShorterSide, 8192));
+            assert_eq!(tensor, [[9.0; 16], [8.0; 16], [7.0; 16]].concat());
+        }
+    }
+
+    #[test]
+    fn channels_are_normalised_with_their_own_mean_and_std() {
+        let picture = || RgbImage::from_fn(2, 1, |x, _| Rgb([10 + x as u8, 20 + x as u8, 30 + x as u8]));
+        let base = InputContract { mean: [1.0, 2.0, 3.0], std: [1.0, 2.0, 4.0], scale: 0.5, ..contract([1, 2], Resize::Squash, 0) };
+        assert_eq!(preprocess(picture(), &base), [4.0, 4.5, 4.0, 4.25, 3.0, 3.125]);
+        let last = InputContract { layout: Layout::Nhwc, ..base.clone() };
+        assert_eq!(preprocess(picture(), &last), [4.0, 4.0, 3.0, 4.5, 4.25, 3.125]);
+        let bgr = InputContract { color: Color::Bgr, ..base };
+        assert_eq!(preprocess(picture(), &bgr), [14.0, 14.5, 4.0, 4.25, 0.5, 0.625]);
+    }
+
+    #[test]
+    fn padding_is_normalised_black_in_both_layouts() {
+        let picture = || RgbImage::from_pixel(2, 1, Rgb([200, 100, 50]));
+        let base = InputContract { mean: [1.0, 2.0, 3.0], ..contract([2, 2], Resize::Pad, 0) };
+        assert_eq!(preprocess(picture(), &base), [199.0, 199.0, -1.0, -1.0, 98.0, 98.0, -2.0, -2.0, 47.0, 47.0, -3.0, -3.0]);
+        let last = InputContract { layout: Layout::Nhwc, ..base };
+        assert_eq!(preprocess(picture(), &last), [199.0, 98.0, 47.0, 199.0, 98.0, 47.0, -1.0, -2.0, -3.0, -1.0, -2.0, -3.0]);
+    }
+}

@@ -1,0 +1,65 @@
+//! What reading and feeding a picture costs in memory, measured as the process's peak; alone in its binary for that reason.
+
+use std::fs;
+
+use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
+
+const MEGABYTE: u64 = 1 << 20;
+
+/// The process's memory in bytes: `VmRSS` now, `VmHWM` at its peak.
+fn status(key: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// By how much the peak of `work` lies over what was in use before.
+fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = status("VmRSS");
+    let result = work();
+    (result, status("VmHWM").saturating_sub(before))
+}
+
+/// A grey gradient of 16-bit RGB, which is 300 MB when unpacked whole.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    encoder.set_compression(png::Compression::Fastest);
+    let mut writer = encoder.write_header().unwrap();
+    let mut stream = writer.stream_writer().unwrap();
+    let row: Vec<u8> = (0..6 * width).map(|at| (at / 200) as u8).collect();
+    for _ in 0..height {
+        std::io::Write::write_all(&mut stream, &row).unwrap();
+    }
+    stream.finish().unwrap();
+    drop(writer);
+    bytes
+}
+
+#[test]
+fn fifty_megapixels_cost_little_more_than_their_pixels() {
+    if fs::write("/proc/self/clear_refs", "5").is_err() {
+        eprintln!("skipped: this system does not tell a process its peak memory");
+        return;
+    }
+    let file = png(8000, 6250);
+    let (decoded, decoding) = peak_bytes(|| decode(&file, &Limits::default()).unwrap());
+    assert!((150_000_000..150_000_000 + 8 * MEGABYTE).contains(&decoding), "decoding took {decoding} bytes");
+    let contract = InputContract {
+        size: [224, 224],
+        resize: Resize::ShorterSide,
+        resize_to: 256,
+        interpolation: Interpolation::Lanczos,
+        color: Color::Rgb,
+        layout: Layout::Nchw,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        scale: 1.0,
+    };
+    let (tensor, feeding) = peak_bytes(|| preprocess(decoded.pixels, &contract));
+    assert_eq!(tensor.len(), 3 * 224 * 224);
+    assert!(feeding < 8 * MEGABYTE, "preprocessing took {feeding} bytes");
+}
