@@ -1,5 +1,7 @@
 //! What reading and feeding a picture costs in memory, measured as the process's peak; alone in its binary for that reason.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
+
 use std::fs;
 
 use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};

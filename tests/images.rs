@@ -1,5 +1,7 @@
 //! Pictures of every kind against Pillow's answers; see `fixtures/images/make.py`.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,19 @@ fn a_file_cut_anywhere_is_an_error() {
 }
 
 #[test]
+fn a_jpeg_that_pretends_to_be_whole_is_an_error() {
+    // Cut, and an end-of-image marker after it: libjpeg makes the rest grey and only warns.
+    for (name, extension, bytes) in files() {
+        if extension == "jpg" && !name.contains("progressive") && name != "one_pixel" {
+            for percent in [60, 80, 95, 99] {
+                let cut = [&bytes[..bytes.len() * percent / 100], &[0xff, 0xd9]].concat();
+                assert!(matches!(decode(&cut, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{name} cut to {percent} %");
+            }
+        }
+    }
+}
+
+#[test]
 fn damaged_files_never_panic() {
     let mut random = Random(7);
     std::panic::set_hook(Box::new(|_| {}));
@@ -102,6 +117,8 @@ fn photographs_are_read_whole_or_not_at_all() {
         for percent in [30, 60, 95] {
             let cut = &bytes[..bytes.len() * percent / 100];
             assert!(decode(cut, &Limits::default()).is_err(), "{} cut to {percent} %", path.display());
+            let ended = [cut, &[0xff, 0xd9]].concat();
+            assert!(decode(&ended, &Limits::default()).is_err(), "{} cut to {percent} % and ended", path.display());
         }
     }
 }

@@ -7,30 +7,36 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::jpeg_header::{Color, Header};
+use super::jpeg_scans::fence;
 use super::{DecodeError, Format, Limits, Stored, canvas};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
-    let header = Header::read(bytes).map_err(|reason| Format::Jpeg.undecodable(reason))?;
+    let header = Header::read(bytes).map_err(fail)?;
     let inks = if matches!(header.color, Color::Cmyk | Color::Ycck) { 4 } else { 0 };
-    limits.check(header.width, header.height, 3 + inks + header.coefficient_bytes)?;
+    limits.check(header.width, header.height, 3 + inks + header.coefficient_bytes())?;
+    let bytes = fence(bytes, &header).map_err(fail)?;
     let mut pixels = canvas(header.width, header.height);
     match header.color {
-        Color::Grey | Color::YCbCr | Color::Rgb => run(bytes, ColorSpace::RGB, &mut pixels)?,
-        Color::Cmyk => decode_inks(bytes, ColorSpace::CMYK, &mut pixels, |inks| inks)?,
-        Color::Ycck => decode_inks(bytes, ColorSpace::YCCK, &mut pixels, ycck_to_cmyk)?,
+        Color::Grey | Color::YCbCr | Color::Rgb => run(&bytes, ColorSpace::RGB, &mut pixels)?,
+        Color::Cmyk => decode_inks(&bytes, ColorSpace::CMYK, &mut pixels, |inks| inks)?,
+        Color::Ycck => decode_inks(&bytes, ColorSpace::YCCK, &mut pixels, ycck_to_cmyk)?,
     }
     Ok(Stored { pixels, orientation: header.orientation })
+}
+
+fn fail(reason: impl ToString) -> DecodeError {
+    Format::Jpeg.undecodable(reason)
 }
 
 /// Decodes into `output`, which is exactly as long as the picture is in `space`.
 fn run(bytes: &[u8], space: ColorSpace, output: &mut [u8]) -> Result<(), DecodeError> {
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(usize::MAX).set_max_height(usize::MAX).jpeg_set_out_colorspace(space);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|error| Format::Jpeg.undecodable(error))?;
+    decoder.decode_headers().map_err(fail)?;
     if decoder.output_buffer_size() != Some(output.len()) {
-        return Err(Format::Jpeg.undecodable("its headers contradict each other"));
+        return Err(fail("its headers contradict each other"));
     }
-    decoder.decode_into(output).map_err(|error| Format::Jpeg.undecodable(error))
+    decoder.decode_into(output).map_err(fail)
 }
 
 fn decode_inks(bytes: &[u8], space: ColorSpace, pixels: &mut RgbImage, to_cmyk: fn([u8; 4]) -> [u8; 4]) -> Result<(), DecodeError> {

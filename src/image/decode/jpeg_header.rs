@@ -1,4 +1,4 @@
-//! What a JPEG file's markers say before its first scan (ITU-T T.81, annex B), and that it has an end.
+//! What a JPEG file's markers say before the coded data of its first scan (ITU-T T.81, annex B).
 
 use image::metadata::Orientation;
 
@@ -6,13 +6,18 @@ use super::exif;
 
 /// From the start-of-frame, start-of-scan and application segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) color: Color,
     pub(super) orientation: Orientation,
-    /// Bytes that the coefficients of a pixel take where the decoder must keep them all, which it need not for a single scan.
-    pub(super) coefficient_bytes: u64,
+    pub(super) progressive: bool,
+    /// Of the picture.
+    pub(super) components: usize,
+    /// Of the first scan.
+    pub(super) scan_components: usize,
+    /// Everything from the first scan's coded data on.
+    pub(super) coded: &'a [u8],
 }
 
 /// How the components encode colour.
@@ -25,19 +30,17 @@ pub(super) enum Color {
     Ycck,
 }
 
-const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-
-impl Header {
-    /// Reads the segments up to the first scan, and checks that an end-of-image marker follows it.
+impl<'a> Header<'a> {
+    /// Reads the segments up to the first scan.
     ///
     /// # Errors
     /// Says what is missing or not read.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let mut segments = Segments { rest: bytes.get(2..).unwrap_or_default() };
         let mut frame = None;
         let mut application = Application::default();
         let scan = loop {
-            match segments.next()? {
+            match segments.next()?.ok_or("it has no scan")? {
                 (marker @ 0xc0..=0xc2, segment) => frame = Some(Frame::read(segment, marker == 0xc2)?),
                 (0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf, _) => {
                     return Err("lossless, hierarchical or arithmetic coding is not read".to_owned());
@@ -46,31 +49,33 @@ impl Header {
                 (marker, segment) => application.note(marker, segment),
             }
         };
-        if !segments.rest.windows(2).rev().any(|pair| pair == END_OF_IMAGE) {
-            return Err("it ends before its end-of-image marker".to_owned());
-        }
         let frame = frame.ok_or("a scan comes before the frame")?;
-        let components = frame.ids.len();
-        let scanned = scan.first().map_or(0, |count| usize::from(*count));
-        let kept = frame.progressive || scanned < components;
         Ok(Self {
             width: frame.width.into(),
             height: frame.height.into(),
-            color: application.color(frame.ids)?,
+            color: application.color(frame.components)?,
             orientation: exif::orientation(application.exif),
-            coefficient_bytes: if kept { 2 * components as u64 } else { 0 },
+            progressive: frame.progressive,
+            components: frame.components.len(),
+            scan_components: scan.first().map_or(0, |count| usize::from(*count)),
+            coded: segments.rest,
         })
+    }
+
+    /// Bytes that decoding takes for a pixel beside the pixels: the coefficients of all components, unless one scan holds them all.
+    pub(super) fn coefficient_bytes(&self) -> u64 {
+        if self.progressive || self.scan_components < self.components { 2 * self.components as u64 } else { 0 }
     }
 }
 
 /// Walks the marker segments.
-struct Segments<'a> {
-    rest: &'a [u8],
+pub(super) struct Segments<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Segments<'a> {
-    /// The next marker that has a segment, and the segment without its length.
-    fn next(&mut self) -> Result<(u8, &'a [u8]), String> {
+    /// The next marker that has a segment, and the segment without its length; `None` at the end of the image.
+    pub(super) fn next(&mut self) -> Result<Option<(u8, &'a [u8])>, String> {
         loop {
             // Fill bytes may stand before a marker; what else does is skipped here and judged by the decoder.
             let start = self.rest.iter().position(|byte| *byte == 0xff).ok_or("it ends within its header")?;
@@ -79,8 +84,8 @@ impl<'a> Segments<'a> {
             self.rest = rest;
             match marker {
                 0x00 | 0x01 | 0xd0..=0xd8 => {}
-                0xd9 => return Err("it has no scan".to_owned()),
-                marker => return Ok((*marker, self.segment()?)),
+                0xd9 => return Ok(None),
+                marker => return Ok(Some((*marker, self.segment()?))),
             }
         }
     }
@@ -100,20 +105,20 @@ struct Frame<'a> {
     height: u16,
     progressive: bool,
     /// Component identifier, sampling factors, quantisation table; one per component.
-    ids: &'a [[u8; 3]],
+    components: &'a [[u8; 3]],
 }
 
 impl<'a> Frame<'a> {
     fn read(segment: &'a [u8], progressive: bool) -> Result<Self, String> {
-        let [_precision, h1, h0, w1, w0, components, rest @ ..] = segment else {
+        let [_precision, h1, h0, w1, w0, count, rest @ ..] = segment else {
             return Err("its frame header is cut".to_owned());
         };
-        let ids = rest.as_chunks::<3>().0.get(..usize::from(*components)).ok_or("its frame header is cut")?;
+        let components = rest.as_chunks::<3>().0.get(..usize::from(*count)).ok_or("its frame header is cut")?;
         let (width, height) = (u16::from_be_bytes([*w1, *w0]), u16::from_be_bytes([*h1, *h0]));
         if width == 0 || height == 0 {
             return Err("it has no pixels".to_owned());
         }
-        Ok(Self { width, height, progressive, ids })
+        Ok(Self { width, height, progressive, components })
     }
 }
 

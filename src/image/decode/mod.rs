@@ -17,6 +17,7 @@ mod exif;
 mod gif;
 mod jpeg;
 mod jpeg_header;
+mod jpeg_scans;
 mod png;
 mod webp;
 
