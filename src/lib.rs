@@ -21,6 +21,7 @@ pub mod image;
 pub mod inference;
 pub mod kernels;
 pub mod model;
+mod nearest;
 mod ops;
 mod toml_file;
 
