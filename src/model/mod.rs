@@ -1,14 +1,25 @@
 //! A model as its users know it: a network, its input contract, its labels, a name and a version.
 
+mod bundled;
+mod description;
+mod error;
+mod files;
 mod labels;
+mod load;
+mod location;
 mod manifest;
+mod preprocessing;
 mod registry;
+mod versions;
 
 use std::sync::Arc;
 
 use crate::image::InputContract;
 use crate::inference::{Engine, OutputActivation};
 
+pub use description::Description;
+pub use error::{ModelError, TomlFileError};
+pub use location::Location;
 pub use registry::{Registry, UnknownModel};
 
 /// A loaded model, shared by all workers.

@@ -1,0 +1,99 @@
+//! Why a model cannot be served: each reason one sentence that names file, key, value and expectation.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::inference::EngineError;
+pub use crate::toml_file::TomlFileError;
+
+/// Why a model was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Neither a file, nor a folder, nor a known name.
+    #[error("no model {reference:?}: it is neither a file, nor a folder, nor a known name ({known})")]
+    NotFound {
+        /// What was asked for.
+        reference: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A folder whose files do not make one model.
+    #[error("{}: {reason}", folder.display())]
+    Folder {
+        /// Which one.
+        folder: PathBuf,
+        /// What it has and what it should have.
+        reason: String,
+    },
+    /// A file that lies outside the model's folder.
+    #[error("{} leads to {}, expected a file inside {}", file.display(), target.display(), folder.display())]
+    Outside {
+        /// Inside the folder, a symbolic link.
+        file: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// The model's folder.
+        folder: PathBuf,
+    },
+    /// `model.toml` is not understood.
+    #[error(transparent)]
+    Toml(#[from] TomlFileError),
+    /// A value of `model.toml` that is well formed and yet impossible.
+    #[error("{}: {key} is {value}, expected {expected}", file.display())]
+    Value {
+        /// `model.toml`, or what takes its place.
+        file: PathBuf,
+        /// With its table, dotted.
+        key: String,
+        /// As it was given.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The network's file is not the one that `model.toml` was written for.
+    #[error("{}: its sha256 is {actual}, expected {expected} as model.toml says", file.display())]
+    Checksum {
+        /// The network.
+        file: PathBuf,
+        /// Of the file.
+        actual: String,
+        /// In `model.toml`.
+        expected: String,
+    },
+    /// Too few or too many labels.
+    #[error("{}: {labels} labels, expected {classes}, the classes of the network", file.display())]
+    Labels {
+        /// The labels.
+        file: PathBuf,
+        /// Lines in it.
+        labels: usize,
+        /// Length of the network's output.
+        classes: usize,
+    },
+    /// Two models that would be served under one name.
+    #[error("{first} and {second} are both called {name:?}, expected names of their own")]
+    SameName {
+        /// The name.
+        name: String,
+        /// Where the one lies.
+        first: String,
+        /// Where the other lies.
+        second: String,
+    },
+    /// The network cannot be loaded, or fails in its first run.
+    #[error("{}: {source}", file.display())]
+    Engine {
+        /// The network.
+        file: PathBuf,
+        /// The engine's reason.
+        source: EngineError,
+    },
+}

@@ -1,0 +1,153 @@
+//! The files of a model: finds and reads them, and lets none lie outside the model's folder.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use super::error::ModelError;
+use super::labels;
+use super::location::Location;
+use super::manifest::Manifest;
+use super::{bundled, versions};
+use crate::toml_file;
+
+/// What the files of one model say, read and not yet compared with the network.
+pub(super) struct Files {
+    /// Of the folder or the file, with `_` for what a name must not have.
+    pub name: String,
+    /// Of the version's folder, where there is one.
+    pub version: Option<u64>,
+    /// Where `model.toml` is or would be.
+    pub manifest_path: PathBuf,
+    /// Empty where there is no `model.toml`.
+    pub manifest: Manifest,
+    pub onnx_path: PathBuf,
+    pub onnx: Cow<'static, [u8]>,
+    pub labels: Option<Labels>,
+}
+
+/// A file of labels.
+pub(super) struct Labels {
+    pub path: PathBuf,
+    pub names: Vec<String>,
+}
+
+impl Files {
+    /// Reads what lies at `location`.
+    ///
+    /// # Errors
+    /// Every [`ModelError`] that can be told without loading the network.
+    pub(super) fn read(location: &Location) -> Result<Self, ModelError> {
+        match location {
+            Location::Bundled => bundled::files(),
+            Location::Folder { path, version } => read_folder(path, *version),
+            Location::Onnx(path) => read_onnx(path),
+        }
+    }
+}
+
+fn read_onnx(path: &Path) -> Result<Files, ModelError> {
+    Ok(Files {
+        name: usable_name(path.file_stem().unwrap_or_default().to_string_lossy()),
+        version: None,
+        manifest_path: path.to_owned(),
+        manifest: Manifest::default(),
+        onnx: read_bytes(path)?.into(),
+        onnx_path: path.to_owned(),
+        labels: None,
+    })
+}
+
+fn read_folder(root: &Path, version: Option<u64>) -> Result<Files, ModelError> {
+    let (folder, version) = versions::choose(root, version)?;
+    let inside = Inside { root, folder: &folder };
+    let manifest_path = folder.join("model.toml");
+    let manifest: Manifest = if manifest_path.exists() { toml_file::read(&inside.check(manifest_path.clone())?)? } else { Manifest::default() };
+    let onnx_path = match &manifest.model.file {
+        Some(file) => inside.named(&manifest_path, "model.file", file)?,
+        None => inside.check(the_only_onnx(&folder)?)?,
+    };
+    let labels_path = match &manifest.output.labels {
+        Some(file) => Some(inside.named(&manifest_path, "output.labels", file)?),
+        None => Some(folder.join("labels.txt")).filter(|path| path.exists()).map(|path| inside.check(path)).transpose()?,
+    };
+    Ok(Files {
+        name: usable_name(absolute(root).file_name().unwrap_or_default().to_string_lossy()),
+        version,
+        onnx: read_bytes(&onnx_path)?.into(),
+        onnx_path,
+        manifest_path,
+        manifest,
+        labels: labels_path.map(read_labels).transpose()?,
+    })
+}
+
+/// What lies in `folder`, all of which must lie in `root`, whatever symbolic links there are.
+struct Inside<'a> {
+    root: &'a Path,
+    folder: &'a Path,
+}
+
+impl Inside<'_> {
+    /// The file that `key` of the manifest names.
+    fn named(&self, manifest: &Path, key: &str, name: &str) -> Result<PathBuf, ModelError> {
+        let plain = !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        let refuse = |expected: &str| {
+            Err(ModelError::Value { file: manifest.to_owned(), key: key.to_owned(), value: format!("{name:?}"), expected: expected.to_owned() })
+        };
+        let path = self.folder.join(name);
+        match plain {
+            false => refuse("a path inside the model's folder, without \"..\""),
+            true if !path.is_file() => refuse("the name of a file in the model's folder"),
+            true => self.check(path),
+        }
+    }
+
+    fn check(&self, file: PathBuf) -> Result<PathBuf, ModelError> {
+        let resolve = |path: &Path| path.canonicalize().map_err(|source| ModelError::Read { path: path.to_owned(), source });
+        let (target, root) = (resolve(&file)?, resolve(self.root)?);
+        if target.starts_with(&root) { Ok(file) } else { Err(ModelError::Outside { file, target, folder: root }) }
+    }
+}
+
+fn the_only_onnx(folder: &Path) -> Result<PathBuf, ModelError> {
+    let unreadable = |source| ModelError::Read { path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut found: Vec<PathBuf> =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect();
+    found.sort();
+    let refuse = |reason| Err(ModelError::Folder { folder: folder.to_owned(), reason });
+    match &found[..] {
+        [one] => Ok(one.clone()),
+        [] => refuse("it holds no .onnx file, expected model.onnx".to_owned()),
+        [first, second, ..] => {
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (first, second) = (name(first), name(second));
+            refuse(format!("it holds {first} and {second}, expected one .onnx file, or the one meant as model.file in model.toml"))
+        }
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
+    fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })
+}
+
+fn read_labels(path: PathBuf) -> Result<Labels, ModelError> {
+    let text = fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    Ok(Labels { path, names: labels::parse(&text) })
+}
+
+/// So that `.` has a name too.
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether `c` may stand in a model's name, which is part of URLs and metrics.
+pub(super) fn fits_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+fn usable_name(text: Cow<'_, str>) -> String {
+    let name: String = text.trim_start_matches('.').chars().map(|c| if fits_a_name(c) { c } else { '_' }).collect();
+    if name.is_empty() { "model".to_owned() } else { name }
+}

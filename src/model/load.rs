@@ -1,0 +1,154 @@
+//! From a model's files to a model that answers: verify, load, compare with the network, warm up.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::error::ModelError;
+use super::files::{Files, fits_a_name};
+use super::location::Location;
+use super::manifest::ModelSection;
+use super::{Model, Parts, labels, preprocessing};
+use crate::image::ContractError;
+use crate::inference::{Engine, EngineError, Gates, Inference, LoadOptions, OutputActivation, TractEngine};
+
+impl Model {
+    /// Loads the model at `location` and runs it once, so that the first picture is answered as fast as any.
+    ///
+    /// What `model.toml` does not say is taken from the network or assumed; [`Model::warnings`] names every assumption.
+    /// `options.input_size` is ignored: the size is `model.toml`'s.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn load(location: &Location, options: LoadOptions) -> Result<Self, ModelError> {
+        let files = Files::read(location)?;
+        verify(&files)?;
+        let input_size = Some(preprocessing::requested_size(&files.manifest.input).map_err(|error| in_input(&files, error))?);
+        let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
+        let engine = TractEngine::load(&files.onnx, LoadOptions { input_size, ..options }).map_err(fail)?;
+        assemble(files, Arc::new(engine), options.batch)
+    }
+
+    /// Loads the model that ships with the program.
+    ///
+    /// # Errors
+    /// [`ModelError`], if the program was built with a broken one.
+    pub fn bundled(options: LoadOptions) -> Result<Self, ModelError> {
+        Self::load(&Location::Bundled, options)
+    }
+}
+
+/// Checks what can be checked before the network is loaded.
+fn verify(files: &Files) -> Result<(), ModelError> {
+    let model = &files.manifest.model;
+    if let Some(name) = &model.name {
+        verify_name(files, name)?;
+    }
+    let Some(expected) = &model.sha256 else { return Ok(()) };
+    let actual = Sha256::digest(&files.onnx).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if actual.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(ModelError::Checksum { file: files.onnx_path.clone(), actual, expected: expected.clone() })
+}
+
+fn verify_name(files: &Files, name: &str) -> Result<(), ModelError> {
+    if (1..=128).contains(&name.len()) && !name.starts_with('.') && name.chars().all(fits_a_name) {
+        return Ok(());
+    }
+    let expected = "1 to 128 letters, digits, \".\", \"_\" and \"-\", with no \".\" in front";
+    Err(value_error(files, "model.name", format!("{name:?}"), expected))
+}
+
+fn value_error(files: &Files, key: &str, value: String, expected: impl Into<String>) -> ModelError {
+    ModelError::Value { file: files.manifest_path.clone(), key: key.to_owned(), value, expected: expected.into() }
+}
+
+fn in_input(files: &Files, error: ContractError) -> ModelError {
+    value_error(files, &format!("input.{}", error.key), error.value, error.expected)
+}
+
+/// Puts the model together once the network is known.
+fn assemble(files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<Model, ModelError> {
+    let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
+    let summary = engine.summary();
+    let [tensor] = &summary.inputs[..] else {
+        return Err(fail(EngineError::NotAClassifier(format!("{} inputs, expected 1", summary.inputs.len()))));
+    };
+    let classes = summary.classes;
+    let mut warnings = Vec::new();
+    let contract = preprocessing::complete(&files.manifest.input, tensor, &mut warnings).map_err(|error| in_input(&files, error))?;
+    let values = batch * 3 * contract.size.iter().map(|side| *side as usize).product::<usize>();
+    let first_run = engine.run(&vec![0.0; values], Gates::Return).map_err(fail)?;
+    let output_activation = activation(files.manifest.output.activation, first_image(&first_run, classes), &mut warnings);
+    let version = version(&files)?;
+    let labels = match &files.labels {
+        Some(labels) if labels.names.len() == classes => labels.names.clone(),
+        Some(labels) => return Err(ModelError::Labels { file: labels.path.clone(), labels: labels.names.len(), classes }),
+        None => {
+            warnings.push(format!("there are no labels, classes are called class_0 to class_{}", classes.saturating_sub(1)));
+            labels::placeholders(classes)
+        }
+    };
+    let name = files.manifest.model.name.unwrap_or(files.name);
+    Ok(Model::from_parts(Parts { name, version, contract, output_activation, labels, engine, warnings }))
+}
+
+/// The version's folder says it, else `model.toml`; they must not contradict each other.
+fn version(files: &Files) -> Result<String, ModelError> {
+    let ModelSection { version: given, .. } = &files.manifest.model;
+    match (files.version, given.as_ref().map(ToString::to_string)) {
+        (Some(folder), Some(given)) if given != folder.to_string() => {
+            Err(value_error(files, "model.version", format!("{given:?}"), format!("{folder}, the name of its folder")))
+        }
+        (Some(folder), _) => Ok(folder.to_string()),
+        (None, Some(given)) => Ok(given),
+        (None, None) => Ok("1".to_owned()),
+    }
+}
+
+fn first_image(inference: &Inference, classes: usize) -> &[f32] {
+    inference.logits.get(..classes).unwrap_or_default()
+}
+
+/// A network that ends in a softmax of its own needs none of ours: a second one would flatten every probability.
+fn activation(given: Option<OutputActivation>, output: &[f32], warnings: &mut Vec<String>) -> OutputActivation {
+    let sum: f32 = output.iter().sum();
+    let are_probabilities = output.len() > 1 && output.iter().all(|value| *value >= 0.0) && (sum - 1.0).abs() < 1e-3;
+    match (given, are_probabilities) {
+        (Some(OutputActivation::Softmax), true) => {
+            warnings.push("output.activation is \"softmax\", yet the network's output already sums to 1; is it \"none\"?".to_owned());
+            OutputActivation::Softmax
+        }
+        (Some(given), _) => given,
+        (None, true) => {
+            warnings.push("output.activation is not given, \"none\" is assumed, since the network's output already sums to 1".to_owned());
+            OutputActivation::None
+        }
+        (None, false) => {
+            warnings.push("output.activation is not given, \"softmax\" is assumed".to_owned());
+            OutputActivation::Softmax
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_ends_in_a_softmax_gets_no_second_one() {
+        let mut warnings = Vec::new();
+        assert_eq!(activation(None, &[0.25, 0.75], &mut warnings), OutputActivation::None);
+        assert_eq!(activation(Some(OutputActivation::Softmax), &[0.25, 0.75], &mut warnings), OutputActivation::Softmax);
+        assert_eq!(warnings.len(), 2);
+    }
+
+    #[test]
+    fn logits_get_a_softmax() {
+        let mut warnings = Vec::new();
+        assert_eq!(activation(None, &[2.0, -1.0], &mut warnings), OutputActivation::Softmax);
+        assert_eq!(activation(Some(OutputActivation::Sigmoid), &[2.0, -1.0], &mut warnings), OutputActivation::Sigmoid);
+        assert_eq!(warnings, ["output.activation is not given, \"softmax\" is assumed"]);
+    }
+}
