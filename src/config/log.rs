@@ -1,7 +1,7 @@
 //! What is logged, and how.
 
 /// The shape of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text where standard error is a terminal, JSON otherwise.
     #[default]

@@ -1,0 +1,93 @@
+//! Options that several subcommands share.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::config::LogFormat;
+use crate::image::Limits;
+use crate::inference::LoadOptions;
+use crate::kernels::{Level, Simd, UnsupportedLevel};
+use crate::model::{Location, Model, ModelError};
+
+/// Options of every subcommand.
+#[derive(Debug, clap::Args)]
+pub(super) struct Global {
+    /// TOML file with a key for every option, such as http_addr for --http-addr
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub config: Option<PathBuf>,
+    /// Instruction set of the kernels: auto, scalar, neon, avx2 or avx512
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "auto", help_heading = "Everywhere")]
+    pub simd: SimdChoice,
+    /// Shape of log lines; auto is text on a terminal and JSON elsewhere
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto", help_heading = "Everywhere")]
+    pub log_format: LogFormat,
+    /// What is logged, such as debug or warn,senet=debug [default: info for serve, warn otherwise]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Everywhere")]
+    pub log_filter: Option<String>,
+}
+
+/// What `--simd` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SimdChoice {
+    /// The best this machine has.
+    Auto,
+    /// This one or none.
+    Level(Level),
+}
+
+impl SimdChoice {
+    pub(super) fn resolve(self) -> Result<Simd, UnsupportedLevel> {
+        match self {
+            Self::Auto => Ok(Simd::detect()),
+            Self::Level(level) => Simd::request(level),
+        }
+    }
+}
+
+impl FromStr for SimdChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Level) }
+    }
+}
+
+/// Where models are looked up by name.
+#[derive(Debug, clap::Args)]
+pub(super) struct Models {
+    /// Folder of model folders, where models are looked up by name
+    #[arg(long, value_name = "DIR")]
+    pub models: Option<PathBuf>,
+}
+
+impl Models {
+    /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
+    pub(super) fn load(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, ModelError> {
+        match reference {
+            Some(reference) => Model::load(&Location::find(reference, self.models.as_deref())?, options),
+            None => Model::bundled(options),
+        }
+    }
+}
+
+/// What a picture may cost.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits of a picture")]
+pub(super) struct PictureLimits {
+    /// Most pixels, width times height
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels)]
+    pub max_pixels: u64,
+    /// Largest width, and largest height
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_side)]
+    pub max_side: u32,
+    /// Most memory of a decoder, the decoded pixels included
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_decoder_bytes)]
+    pub max_decoder_bytes: u64,
+}
+
+impl From<PictureLimits> for Limits {
+    fn from(limits: PictureLimits) -> Self {
+        let PictureLimits { max_pixels, max_side, max_decoder_bytes } = limits;
+        Self { max_pixels, max_side, max_decoder_bytes }
+    }
+}

@@ -1,0 +1,163 @@
+//! `senet serve`: answers over HTTP until told to stop.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::args::PictureLimits;
+use super::error::CliError;
+use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
+use crate::inference::LoadOptions;
+use crate::kernels::Simd;
+use crate::model::{Description, Location, Model, ModelError, Registry};
+use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
+
+/// Answer over HTTP: POST a picture to /v1/classify, read /docs
+///
+/// Serves every model folder in --models, or the models that --model names, or else the model that ships with senet. The first one answers
+/// requests that name no model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of model folders, <DIR>/<name>/model.onnx; all of them are served, by name
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Serve this model alone; may be given several times, the first is the default model
+    #[arg(long, value_name = "REF")]
+    model: Vec<String>,
+    /// Print the settings in force as a file for --config, and where each comes from
+    #[arg(long)]
+    pub print_config: bool,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    work: Work,
+    #[command(flatten)]
+    limits: PictureLimits,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  senet serve                                          the bundled model at 127.0.0.1:8080
+  senet serve --models ./models --http-addr 0.0.0.0:80
+  senet serve --model ./seresnet50.onnx --workers 4
+  SENET_HTTP_ADDR=0.0.0.0:8080 senet serve --config senet.toml
+  senet serve --print-config > senet.toml";
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Addresses and requests")]
+struct Http {
+    /// Where requests are answered
+    #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr)]
+    http_addr: SocketAddr,
+    /// Where /metrics and the probes are answered; /metrics is then no longer at --http-addr
+    #[arg(long, value_name = "ADDR")]
+    admin_addr: Option<SocketAddr>,
+    /// Largest request body
+    #[arg(long, value_name = "BYTES", default_value_t = HttpConfig::default().max_body_bytes)]
+    max_body_bytes: u64,
+    /// Most pictures in one request
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_images_per_request)]
+    max_images_per_request: usize,
+    /// How long a client may take to send a request's head
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().header_timeout.into())]
+    header_timeout: HumanDuration,
+    /// How long a client may take to send a request's body
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().body_timeout.into())]
+    body_timeout: HumanDuration,
+    /// How long a request may take from its head to its answer
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().request_timeout.into())]
+    request_timeout: HumanDuration,
+    /// Most open connections
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_connections)]
+    max_connections: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Work and shutdown")]
+struct Work {
+    /// Threads that decode and run networks [default: one per core that the container may use]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Pictures that may wait for a worker; further ones are answered 429
+    #[arg(long, value_name = "N", default_value_t = AdmissionConfig::default().queue)]
+    queue: usize,
+    /// How long requests are still accepted after SIGTERM, for load balancers to notice
+    #[arg(long, value_name = "TIME", default_value_t = DrainConfig::default().grace.into())]
+    drain_grace: HumanDuration,
+    /// How long requests under way may then take
+    #[arg(long, value_name = "TIME", default_value_t = DrainConfig::default().deadline.into())]
+    drain_deadline: HumanDuration,
+}
+
+impl From<Http> for HttpConfig {
+    fn from(args: Http) -> Self {
+        Self {
+            http_addr: args.http_addr,
+            admin_addr: args.admin_addr,
+            max_body_bytes: args.max_body_bytes,
+            max_images_per_request: args.max_images_per_request,
+            header_timeout: args.header_timeout.0,
+            body_timeout: args.body_timeout.0,
+            request_timeout: args.request_timeout.0,
+            max_connections: args.max_connections,
+        }
+    }
+}
+
+/// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
+pub(super) fn run(args: Args, simd: Simd) -> Result<(), CliError> {
+    if let Some(models) = args.models.as_ref().filter(|models| !models.is_dir()) {
+        return Err(CliError::Configuration(format!("models is {:?}, expected a folder that exists", models.display().to_string())));
+    }
+    let locations = locations(args.models, &args.model)?;
+    let default = AdmissionConfig::default();
+    let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
+    let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
+    let config = ServerConfig { http: args.http.into(), admission, drain, limits: args.limits.into(), simd };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Process)?;
+    Ok(runtime.block_on(serve(config, locations))?)
+}
+
+async fn serve(config: ServerConfig, locations: Vec<Location>) -> Result<(), ServeError> {
+    let (simd, workers) = (config.simd, config.admission.workers);
+    let server = Server::bind(config).await?;
+    let addr = server.http_addr();
+    info!(%addr, simd = %simd.level(), workers, docs = %format!("http://{addr}/docs"), "listening on http://{addr}, documentation at http://{addr}/docs");
+    let shutdown = shutdown_signal()?;
+    server.run(move |registry| load_all(registry, &locations, simd), shutdown).await
+}
+
+fn locations(models: Option<PathBuf>, named: &[String]) -> Result<Vec<Location>, ModelError> {
+    match models {
+        _ if !named.is_empty() => named.iter().map(|reference| Location::find(reference, models.as_deref())).collect(),
+        Some(models) => Location::all_in(&models),
+        None => Ok(vec![Location::Bundled]),
+    }
+}
+
+/// Loads every model, in order, and refuses two of one name.
+fn load_all(registry: &Registry, locations: &[Location], simd: Simd) -> Result<(), ModelError> {
+    let mut names = HashMap::new();
+    for location in locations {
+        let model = Model::load(location, LoadOptions { simd, ..LoadOptions::default() })?;
+        if let Some(other) = names.insert(model.name().to_owned(), location) {
+            return Err(ModelError::SameName { name: model.name().to_owned(), first: other.to_string(), second: location.to_string() });
+        }
+        announce(&model);
+        registry.insert(Arc::new(model));
+    }
+    Ok(())
+}
+
+fn announce(model: &Model) {
+    let Description { name, version, network, .. } = model.describe();
+    info!(model = %name, %version, classes = network.classes, se_blocks = network.se_blocks.len(), "loaded {name} {version}");
+    for warning in network.warnings {
+        warn!(model = %name, "{name}: {warning}");
+    }
+}
