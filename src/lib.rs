@@ -16,7 +16,8 @@
 
 pub mod attention;
 pub mod classifier;
-mod graph;
+#[doc(hidden)] // for the benchmarks
+pub mod graph;
 pub mod image;
 pub mod inference;
 pub mod kernels;

@@ -13,5 +13,5 @@ mod squeeze;
 mod squeeze_excite;
 
 pub use block::SeBlockInfo;
-pub(crate) use names::ParameterNames;
-pub(crate) use rewrite::fuse_squeeze_excite;
+pub use names::ParameterNames;
+pub use rewrite::fuse_squeeze_excite;

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 /// The parameters of every node of an ONNX file, by the node's name.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ParameterNames(HashMap<String, Vec<String>>);
+pub struct ParameterNames(HashMap<String, Vec<String>>);
 
 impl ParameterNames {
-    pub(crate) fn new(nodes: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
+    /// Of pairs of a node's name and the names of its parameters.
+    pub fn new(nodes: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
         Self(nodes.into_iter().collect())
     }
 

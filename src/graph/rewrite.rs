@@ -17,7 +17,7 @@ use crate::ops::SqueezeExcite;
 ///
 /// # Errors
 /// When tract refuses the patched graph, which would be a defect.
-pub(crate) fn fuse_squeeze_excite(model: &mut TypedModel, simd: Simd, parameters: &ParameterNames) -> TractResult<Vec<SeBlockInfo>> {
+pub fn fuse_squeeze_excite(model: &mut TypedModel, simd: Simd, parameters: &ParameterNames) -> TractResult<Vec<SeBlockInfo>> {
     let (mut blocks, mut names, mut gates) = (vec![], vec![], vec![]);
     for node in model.eval_order()? {
         let Some(block) = find_block(model, node) else { continue };
