@@ -74,15 +74,13 @@ fn finds_every_form_of_a_block_from_every_exporter() {
         for exporter in EXPORTERS {
             let (network, inference) = run(form, exporter);
             let [block] = network.se_blocks() else { panic!("{form}.{exporter}: {:?}", network.se_blocks()) };
-            let reduction_ratio = 16.0;
-            let name = if fused_residual { "se" } else { "stage1.block0" };
             let expected_block = SeBlockInfo {
-                name: if exporter.starts_with("ts") || fused_residual { name.to_owned() } else { "stage1.block0".to_owned() },
+                name: if fused_residual { "se" } else { "stage1.block0" }.to_owned(),
                 stage: 1,
                 block: 0,
                 channels: 64,
                 squeezed: 4,
-                reduction_ratio,
+                reduction_ratio: 16.0,
                 activation,
                 gate,
                 height: 14,
@@ -113,11 +111,26 @@ fn leaves_look_alikes_alone() {
     }
 }
 
+/// `length` values of about a normal distribution, always the same: sums of twelve uniform ones (SplitMix64).
+///
+/// The distribution matters. timm's untrained networks are calibrated on normal noise, and on anything else the deepest of them are chaotic:
+/// a relative change of 1e-7 of the input moves ONNX Runtime's own logits of `legacy_senet154` by a quarter of their range.
+fn noise(length: usize) -> Vec<f32> {
+    let mut state = 0u64;
+    let mut uniform = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..length).map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect()
+}
+
 /// Runs the network with and without rewrites on the same noise and compares.
 fn assert_same_answers(path: &Path, blocks: usize, fused_residuals: bool) {
     let onnx = fs::read(path).unwrap();
     let shape = [1, 3, 224, 224];
-    let input: Vec<f32> = (0..3 * 224 * 224u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
+    let input = noise(3 * 224 * 224);
     let stock = Network::load(&onnx, &shape, Simd::detect(), Rewrite::Nothing).unwrap().run(&input, Gates::Drop).unwrap();
     let network = Network::load(&onnx, &shape, Simd::detect(), Rewrite::All).unwrap();
     let ours = network.run(&input, Gates::Return).unwrap();
