@@ -4,22 +4,22 @@
 //!
 //! Input and output are little-endian `f32`, row-major. `nothing` is stock tract without rewrites.
 
+use std::error::Error;
 use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, bail};
 use senet::inference::{Gates, Network, Rewrite};
 use senet::kernels::Simd;
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, shape, rewrite] = arguments.as_slice() else { bail!("expected MODEL.onnx SHAPE all|nothing") };
-    let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>().context("SHAPE is sizes with commas between")?;
+    let [model, shape, rewrite] = arguments.as_slice() else { return Err("expected MODEL.onnx SHAPE all|nothing".into()) };
+    let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let rewrite = match rewrite.as_str() {
         "all" => Rewrite::All,
         "nothing" => Rewrite::Nothing,
-        other => bail!("{other:?}, expected all or nothing"),
+        other => return Err(format!("{other:?}, expected all or nothing").into()),
     };
-    let onnx = std::fs::read(model).with_context(|| format!("reading {model}"))?;
+    let onnx = std::fs::read(model)?;
     let network = Network::load(&onnx, &shape, Simd::detect(), rewrite)?;
     let mut bytes = vec![];
     io::stdin().read_to_end(&mut bytes)?;

@@ -10,7 +10,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::onnx::{OnnxFile, guard};
+use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
 use crate::graph::fuse_squeeze_excite;
 use crate::kernels::Simd;
@@ -78,10 +78,13 @@ impl Network {
     }
 
     fn try_run(&self, input: &[f32], gates: Gates) -> TractResult<Inference> {
-        let input = Tensor::from_shape(&self.input_shape, input)?.into_tvalue();
+        let mut input = Tensor::from_shape(&self.input_shape, input)?;
+        if channels_come_last(&self.input_shape) {
+            input = input.permute_axes(&[0, 3, 1, 2])?;
+        }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut state = idle.map_or_else(|| self.plan.spawn(), Ok)?;
-        let outputs = state.run(tvec!(input))?;
+        let outputs = state.run(tvec!(input.into_tvalue()))?;
         // A state whose run failed is dropped: it still holds that run's values.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
         let values = |output: &TValue| TractResult::Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());

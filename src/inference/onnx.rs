@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
 
 use super::{EngineError, TensorInfo};
 use crate::graph::ParameterNames;
@@ -54,7 +55,7 @@ impl OnnxFile {
         ParameterNames::new(graph.node.iter().map(|node| (node.name.clone(), used(&node.input))))
     }
 
-    /// The decluttered graph for an `f32` input of `shape`.
+    /// The decluttered graph for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
     ///
     /// # Errors
     /// [`EngineError::Import`] for a graph that tract cannot bring to this shape.
@@ -63,11 +64,35 @@ impl OnnxFile {
             // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
             let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&self.proto, None)?;
             if let Some(name) = parsed.unresolved_inputs.first() {
-                tract_onnx::tract_core::internal::bail!("nothing yields {name:?}");
+                bail!("nothing yields {name:?}");
             }
-            parsed.model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?.into_decluttered()
+            let mut model = parsed.model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?;
+            if channels_come_last(shape) {
+                put_channels_first(&mut model)?;
+            }
+            model.into_decluttered()
         })
     }
+}
+
+/// Whether `shape` is that of a batch of colour images `[N, H, W, 3]`.
+pub(super) fn channels_come_last(shape: &[usize]) -> bool {
+    matches!(shape, [_, first, _, 3] if *first != 3)
+}
+
+/// Moves the change of layout out of the graph: tract would otherwise carry the channels last through the whole network, as it does where a
+/// file begins with a `Transpose`, and everything after the import would have to know both layouts.
+fn put_channels_first(model: &mut TypedModel) -> TractResult<()> {
+    let old = model.input_outlets()?[0];
+    let mut fact = model.outlet_fact(old)?.clone();
+    let move_channels = AxisOp::Move(3, 1);
+    move_channels.change_shape(&mut fact.shape, false)?;
+    let mut patch = TypedModelPatch::new("put the channels first");
+    let new = patch.add_source(format!("{}.nchw", model.node(old.node).name), fact)?;
+    patch.inputs.insert(new.node, old.node);
+    let back = patch.wire_node("nhwc", move_channels.recip(), &[new])?;
+    patch.shunt_outside(model, old, back[0])?;
+    patch.apply(model)
 }
 
 /// Runs a part of the import; its panics are errors too, because tract's importer indexes and unwraps on files that are not as they should be.

@@ -1,12 +1,15 @@
 //! The engine: an image classifier in tract whose SE blocks are ours.
 
 use super::network::{Network, Rewrite};
-use super::onnx::OnnxFile;
+use super::onnx::{OnnxFile, channels_come_last};
 use super::{Engine, EngineError, Gates, Inference, NetworkSummary, TensorInfo};
 use crate::kernels::Simd;
 
 /// Height and width assumed where neither the file nor the options say.
 const DEFAULT_SIZE: [u32; 2] = [224, 224];
+
+/// Largest side of an input, pixels; a file or an option beyond it would have the engine take memory without bounds.
+const MAX_SIDE: usize = 4096;
 
 /// How a network is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +97,7 @@ fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<Str
     if options.batch == 0 || batch > 0 && usize::try_from(batch).ok() != Some(options.batch) {
         return refuse(format!("takes batches of {batch}, expected {}", options.batch));
     }
-    let channels_last = a != 3 && c == 3;
+    let channels_last = channels_come_last(&[batch, a, b, c].map(|size| usize::try_from(size).unwrap_or(0)));
     let (channels, height, width) = if channels_last { (c, a, b) } else { (a, b, c) };
     if channels != 3 && channels > 0 {
         return refuse(format!("has {channels} channels, expected 3"));
@@ -104,6 +107,9 @@ fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<Str
         warnings.push(format!("the model leaves its input size open: {}×{} is assumed", size[0], size[1]));
     }
     let [height, width] = [(height, size[0]), (width, size[1])].map(|(fixed, open)| usize::try_from(fixed).unwrap_or(open as usize));
+    if [height, width].iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+        return refuse(format!("is of {height}×{width} pixels, expected sides of 1 to {MAX_SIDE}"));
+    }
     Ok(if channels_last { [options.batch, height, width, 3] } else { [options.batch, 3, height, width] })
 }
 

@@ -27,15 +27,14 @@ impl SqueezeExcite {
 
     fn recalibrate(&self, map: &mut [f32], shortcut: Option<&[f32]>, positions: usize, gates: &mut [f32]) {
         let channels = self.excitation.channels();
-        let image = channels * positions;
+        let image = (channels * positions).max(1);
+        let mut shortcuts = shortcut.map(|values| values.chunks_exact(image));
         let mut means = vec![0.0; channels];
-        for (n, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)).enumerate() {
+        for (map, gates) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)) {
             squeeze(self.simd, map, positions, &mut means);
             excite(self.simd, &self.excitation, &means, gates);
-            match (shortcut, self.shortcut) {
-                (Some(shortcut), Some(rectify)) => {
-                    scale_add(self.simd, map, positions, gates, &shortcut[n * image..(n + 1) * image], rectify);
-                }
+            match (shortcuts.as_mut().and_then(Iterator::next), self.shortcut) {
+                (Some(shortcut), Some(rectify)) => scale_add(self.simd, map, positions, gates, shortcut, rectify),
                 _ => scale(self.simd, map, positions, gates),
             }
         }
@@ -116,6 +115,7 @@ mod tests {
     use crate::kernels::{Activation, Gate, Layers};
 
     const C: usize = 3;
+    const POSITIONS: usize = 4;
 
     /// Gates of sigmoid(mean · [1, -2, 0]) of the first channel.
     fn block(shortcut: Option<Rectify>) -> SqueezeExcite {
@@ -147,16 +147,15 @@ mod tests {
 
     /// The operator's definition, written out.
     fn expected(map: &Tensor, shortcut: Option<(&Tensor, Rectify)>) -> (Vec<f32>, Vec<f32>) {
-        let positions = map.len() / (map.len() / (C * 4)) / C;
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         let (mut out, mut gates) = (values(map).to_vec(), vec![]);
-        for (n, image) in values(map).chunks(C * positions).enumerate() {
-            let hidden = (image[..positions].iter().sum::<f32>() / positions as f32).max(0.0);
+        for (n, image) in values(map).chunks(C * POSITIONS).enumerate() {
+            let hidden = (image[..POSITIONS].iter().sum::<f32>() / POSITIONS as f32).max(0.0);
             for (c, weight) in [1.0, -2.0, 0.0].into_iter().enumerate() {
                 gates.push(sigmoid(weight * hidden));
-                for p in 0..positions {
-                    let at = (n * C + c) * positions + p;
-                    out[at] = image[c * positions + p] * sigmoid(weight * hidden);
+                for p in 0..POSITIONS {
+                    let at = (n * C + c) * POSITIONS + p;
+                    out[at] = image[c * POSITIONS + p] * sigmoid(weight * hidden);
                     if let Some((shortcut, rectify)) = shortcut {
                         out[at] += values(shortcut)[at];
                         out[at] = if rectify == Rectify::Relu { out[at].max(0.0) } else { out[at] };
