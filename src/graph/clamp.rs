@@ -51,7 +51,7 @@ impl Clamp {
     ///
     /// A uniform bias of the layer before, as that of a layer of one output always is, looks like a part of the function.
     pub(super) fn bias_against(self, reference: Self) -> Option<f32> {
-        let close = |a: f32, b: f32| a == b || (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
+        let close = |a: f32, b: f32| a == b || b.is_finite() && (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
         let same = close(self.slope, reference.slope) && close(self.low, reference.low) && close(self.high, reference.high);
         let bias = (self.offset - reference.offset) / reference.slope;
         same.then_some(if close(self.offset, reference.offset) { 0.0 } else { bias })
@@ -102,6 +102,12 @@ mod tests {
         for steps in strangers {
             assert_eq!(compose(steps).bias_against(Clamp::HARD_SIGMOID), None, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn a_bounded_relu_is_no_relu() {
+        assert_eq!(compose(&[Step::Max(0.0), Step::Min(6.0)]).bias_against(Clamp::RELU), None);
+        assert_eq!(compose(&[Step::Min(6.0)]).bias_against(Clamp::IDENTITY), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod pattern;
 mod rewrite;
 mod squeeze;
 mod squeeze_excite;
+#[cfg(test)]
+mod tests;
 
 pub use block::SeBlockInfo;
 pub use names::ParameterNames;
