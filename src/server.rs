@@ -51,12 +51,12 @@ pub enum ServeError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A thread or a signal handler could not be set up.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
     /// The state of the service could not be made.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// A signal handler or a thread could not be set up.
-    #[error("cannot set up the process: {0}")]
-    Process(io::Error),
+    #[error("cannot start: {0}")]
+    State(#[from] StartError),
     /// The models could not be loaded.
     #[error("cannot load the models: {0}")]
     Load(Box<dyn Error + Send + Sync>),
@@ -96,7 +96,7 @@ impl Server {
     /// Answers the probes at once, calls `load` on a thread of its own, becomes ready when that returns, and drains when `shutdown` resolves.
     ///
     /// # Errors
-    /// [`ServeError::Start`] and [`ServeError::Process`], and [`ServeError::Load`] as soon as `load` fails.
+    /// [`ServeError::Start`] and [`ServeError::State`], and [`ServeError::Load`] as soon as `load` fails.
     pub async fn run<E>(
         self,
         load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static,
@@ -144,11 +144,11 @@ where
 /// Resolves at the first SIGTERM or SIGINT; the handlers are in place when this returns.
 ///
 /// # Errors
-/// [`ServeError::Process`] when the handlers cannot be installed.
+/// [`ServeError::Start`] when the handlers cannot be installed.
 pub fn shutdown_signal() -> Result<impl Future<Output = ()>, ServeError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Process)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Process)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -175,7 +175,7 @@ where
         // After a shutdown nobody listens.
         let _unheard = sender.send(load(&registry));
     };
-    thread::Builder::new().name("senet-load".to_owned()).spawn(work).map_err(ServeError::Process)?;
+    thread::Builder::new().name("senet-load".to_owned()).spawn(work).map_err(ServeError::Start)?;
     match receiver.await {
         Ok(loaded) => loaded.map_err(|e| ServeError::Load(e.into())),
         Err(_) => Err(ServeError::Load("the loading thread panicked".into())),
