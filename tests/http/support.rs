@@ -109,7 +109,6 @@ pub(crate) fn model(engine: FakeEngine) -> Arc<Model> {
 
 /// A ready service.
 pub(crate) struct App {
-    pub(crate) state: Arc<AppState>,
     pub(crate) router: Router,
 }
 
@@ -124,7 +123,7 @@ impl App {
         let state = Arc::new(AppState::new(http, admission, Limits::default(), Simd::detect()).unwrap());
         state.registry().insert(model(engine));
         state.advance(Phase::Ready);
-        Self { router: router(&state), state }
+        Self { router: router(&state) }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

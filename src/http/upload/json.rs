@@ -194,7 +194,7 @@ mod tests {
             (r#"{"images": [""], "top_k": 0}"#, "top_k is \"0\", expected a whole number of 1 or more"),
             (r#"{"images": [""], "top_k": "1"}"#, "broken JSON: invalid type: string \"1\", expected i64 at line 1 column 29"),
             (r#"{"images": [""], "top_k": 1, "top_k": 1}"#, "top_k is given twice"),
-            (&long, "broken JSON: a list of more than 4096 strings at line 1 column 12303"),
+            (&long, "broken JSON: a list of more than 4096 strings at line 1 column 12304"),
         ] {
             assert_eq!(read_text(text).map(|_| ()).unwrap_err(), expected);
         }
