@@ -1,7 +1,7 @@
 //! What the service tells of its requests.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use senet::config::{LogConfig, LogFormat};
 use senet::inference::EngineError;
@@ -102,7 +102,9 @@ async fn logs_the_cause_of_a_failure_once_under_the_request_id() {
 #[tokio::test]
 async fn logs_a_request_whose_client_has_gone() {
     let (lines, _guard) = capture();
-    let app = App::new(FakeEngine::fast());
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let app = App::new(FakeEngine::that(move || Ok(released.lock().unwrap().recv().unwrap_or(()))));
     let request = post("", "image/png", png());
     {
         let mut waiting = std::pin::pin!(app.send(request));
@@ -112,6 +114,7 @@ async fn logs_a_request_whose_client_has_gone() {
         })
         .await;
     }
+    drop(release);
     let logged = lines.read();
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert_eq!(logged[0]["status"], 499);
