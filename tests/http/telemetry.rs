@@ -1,11 +1,12 @@
 //! What the service tells of its requests.
 
 use std::io;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 use senet::config::{LogConfig, LogFormat};
 use senet::inference::EngineError;
 use serde_json::{Value, json};
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::{App, FakeEngine, png, post};
@@ -40,7 +41,11 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+/// What this thread logs. While only one subscriber exists, tracing asks the current thread's alone whether a place in the code is of interest,
+/// so that a test without one could turn a place off for all; hence a second one that lasts.
 fn capture() -> (Lines, tracing::subscriber::DefaultGuard) {
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
     let lines = Lines::default();
     let config = LogConfig { format: LogFormat::Json, filter: "info".to_owned() };
     let subscriber = senet::telemetry::subscriber(&config, lines.clone()).unwrap();

@@ -25,8 +25,8 @@ pub(crate) struct Description {
     default: bool,
     #[serde(flatten)]
     network: NetworkSummary,
-    input: InputContract,
-    output_activation: OutputActivation,
+    contract: InputContract,
+    activation: OutputActivation,
     preprocessing: String,
 }
 
@@ -50,8 +50,8 @@ fn describe(state: &AppState, model: &Model) -> Description {
         ready: state.ready().is_ok(),
         default: state.registry.get(None).is_ok_and(|first| first.name() == model.name()),
         network,
-        input: model.contract().clone(),
-        output_activation: model.output_activation(),
+        contract: model.contract().clone(),
+        activation: model.output_activation(),
         preprocessing: model.fingerprint().to_owned(),
     }
 }
