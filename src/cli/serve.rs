@@ -119,7 +119,7 @@ pub(super) fn run(args: Args, simd: Simd) -> Result<(), CliError> {
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
     let config = ServerConfig { http: args.http.into(), admission, drain, limits: args.limits.into(), simd };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Process)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
     Ok(runtime.block_on(serve(config, locations))?)
 }
 
