@@ -5,13 +5,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive
 
-target=${CARGO_TARGET_DIR:-$PWD/target}/kernels-only
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}/kernels-only")
 arm=aarch64-unknown-linux-gnu
 
 say() { printf '%s\n' "kernels: $*"; }
 
+has() { command -v "$1" >/dev/null; }
+
 install_tools() {
-  command -v qemu-x86_64-static qemu-aarch64-static aarch64-linux-gnu-gcc >/dev/null && [[ -d /usr/aarch64-linux-gnu/lib ]] && return
+  if has qemu-x86_64-static && has qemu-aarch64-static && has aarch64-linux-gnu-gcc && [[ -e /usr/aarch64-linux-gnu/lib/libc.so ]]; then return; fi
   say "installing qemu-user and the aarch64 linker"
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross >/dev/null

@@ -5,6 +5,8 @@
 //! A `plain` block is `x · gate(x)`, a `residual` one `relu(x · gate(x) + shortcut)`; the files are written, and run by ONNX Runtime, by
 //! `benches/compare/se_block.py`. In both plans the caller keeps the inputs, so that each has to write its output elsewhere.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+
 use std::hint::black_box;
 use std::path::Path;
 
