@@ -1,8 +1,9 @@
-//! What reading and feeding a picture costs in memory, measured as the process's peak; alone in its binary for that reason.
+//! What reading and feeding a picture costs in memory, measured as the process's peak; in a binary of its own, one at a time, for that reason.
 
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
 
@@ -13,6 +14,16 @@ fn status(key: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Whether a process can be told its peak memory here, and the right to be the only one who measures it.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    if fs::write("/proc/self/clear_refs", "5").is_err() {
+        eprintln!("skipped: this system does not tell a process its peak memory");
+        return None;
+    }
+    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// By how much the peak of `work` lies over what was in use before.
@@ -43,10 +54,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn fifty_megapixels_cost_little_more_than_their_pixels() {
-    if fs::write("/proc/self/clear_refs", "5").is_err() {
-        eprintln!("skipped: this system does not tell a process its peak memory");
-        return;
-    }
+    let Some(_alone) = alone() else { return };
     let file = png(8000, 6250);
     let (decoded, decoding) = peak_bytes(|| decode(&file, &Limits::default()).unwrap());
     assert!((150_000_000..150_000_000 + 8 * MEGABYTE).contains(&decoding), "decoding took {decoding} bytes");
@@ -64,4 +72,33 @@ fn fifty_megapixels_cost_little_more_than_their_pixels() {
     let (tensor, feeding) = peak_bytes(|| preprocess(decoded.pixels, &contract));
     assert_eq!(tensor.len(), 3 * 224 * 224);
     assert!(feeding < 8 * MEGABYTE, "preprocessing took {feeding} bytes");
+}
+
+/// A PNG chunk with its length and checksum.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let body = [kind.as_slice(), data].concat();
+    let checksum = body
+        .iter()
+        .fold(!0_u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 }));
+    [(data.len() as u32).to_be_bytes().as_slice(), &body, &(!checksum).to_be_bytes()].concat()
+}
+
+#[test]
+fn chunks_that_are_not_needed_are_not_unpacked() {
+    let Some(_alone) = alone() else { return };
+    let zeros = vec![0; 64 << 20];
+    let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&zeros, 6);
+    let small = png(60, 40);
+    let wanted = decode(&small, &Limits::default()).unwrap();
+    // Two chunks that grow a thousandfold, one that is merely long, and one that is not even what it says.
+    let extra = [
+        chunk(b"iCCP", &[b"p\0\0".as_slice(), &bomb].concat()),
+        chunk(b"zTXt", &[b"k\0\0".as_slice(), &bomb].concat()),
+        chunk(b"prVt", &zeros[..20 << 20]),
+        chunk(b"gAMA", b"?"),
+    ];
+    let file = [&small[..33], &extra.concat(), &small[33..]].concat();
+    let (decoded, decoding) = peak_bytes(|| decode(&file, &Limits::default()).unwrap());
+    assert_eq!(decoded.pixels, wanted.pixels);
+    assert!(decoding < 2 * MEGABYTE, "decoding took {decoding} bytes");
 }

@@ -4,6 +4,7 @@ mod contract;
 mod decode;
 mod preprocess;
 mod resize;
+mod weights;
 
 pub use contract::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
 pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode};

@@ -5,8 +5,8 @@
 //!
 //! # Memory
 //! Only what the crop keeps is computed, so that no picture, however elongated, takes more than the tensor (`12 · H · W` bytes), its pixels
-//! (`3 · H · W`) and half-filtered rows (`3 · picture height · W`): 8 MB for 50 megapixels of 5774×8660 and a network of 224×224, beside the
-//! 150 MB of the decoded picture itself.
+//! (`3 · H · W`) and half-filtered rows or columns (`3 · W · picture height` or `3 · H · picture width`): less than 8 MB for a picture of 50
+//! megapixels (8000×6250) and a network of 224×224, beside the 150 MB of the decoded picture itself.
 
 use image::RgbImage;
 
@@ -20,7 +20,7 @@ pub fn preprocess(pixels: RgbImage, contract: &InputContract) -> Vec<f32> {
     let window = window([pixels.width(), pixels.height()], contract);
     let kept = resize(&pixels, &window, contract.interpolation);
     drop(pixels);
-    normalise(&kept, contract)
+    normalise(&kept, window.size, contract)
 }
 
 /// What to compute of which resized picture, for a picture of `width` and `height`.
@@ -56,12 +56,12 @@ fn half_to_even(length: u32) -> u32 {
     floor + (length & floor & 1)
 }
 
-/// `kept`, centred on black, as a tensor of the contract's size and layout.
-fn normalise(kept: &RgbImage, contract: &InputContract) -> Vec<f32> {
+/// `kept`, RGB of `kept_width` and `kept_height`, centred on black, as a tensor of the contract's size and layout.
+fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract) -> Vec<f32> {
     let [height, width] = contract.size.map(|side| side as usize);
     let area = height * width;
-    let left = half_to_even(contract.size[1] - kept.width()) as usize;
-    let top = half_to_even(contract.size[0] - kept.height()) as usize;
+    let left = half_to_even(contract.size[1] - kept_width) as usize;
+    let top = half_to_even(contract.size[0] - kept_height) as usize;
     let mut tensor = vec![0.0; 3 * area];
     for channel in 0..3 {
         let table = table(contract, channel);
@@ -75,10 +75,10 @@ fn normalise(kept: &RgbImage, contract: &InputContract) -> Vec<f32> {
             Layout::Nhwc => (channel, 3, 3 * width),
         };
         let plane = &mut tensor[first..];
-        if kept.dimensions() != (contract.size[1], contract.size[0]) {
+        if contract.size != [kept_height, kept_width] {
             plane.iter_mut().step_by(pixel_step).take(area).for_each(|value| *value = table[0]);
         }
-        let rows = kept.chunks_exact(3 * kept.width().max(1) as usize).zip(plane.chunks_mut(row_step).skip(top));
+        let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).zip(plane.chunks_mut(row_step).skip(top));
         for (row, line) in rows {
             let values = line.iter_mut().step_by(pixel_step).skip(left);
             for (pixel, value) in row.as_chunks::<3>().0.iter().zip(values) {

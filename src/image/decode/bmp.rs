@@ -6,7 +6,7 @@ use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, RgbImage};
 
-use super::{DecodeError, Format, Limits, Stored, canvas, drop_alpha};
+use super::{DecodeError, Format, Limits, Stored, drop_alpha};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(fail)?;
@@ -17,7 +17,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let mut pixels = match decoder.color_type() {
         ColorType::Rgb8 => {
             limits.check(width, height, 3)?;
-            let mut pixels = canvas(width, height);
+            let mut pixels = RgbImage::new(width, height);
             decoder.read_image(&mut pixels).map_err(fail)?;
             pixels
         }

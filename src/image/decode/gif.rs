@@ -6,7 +6,7 @@ use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use image::RgbImage;
 use image::metadata::Orientation;
 
-use super::{DecodeError, Format, Limits, Stored, canvas};
+use super::{DecodeError, Format, Limits, Stored};
 
 /// The answer (3), and the frame's palette indices (1).
 const BYTES_PER_PIXEL: u64 = 4;
@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let mut indices = vec![0; decoder.buffer_size()];
     decoder.read_into_buffer(&mut indices).map_err(fail)?;
     let palette = decoder.palette().map_err(fail)?;
-    let mut pixels = canvas(width, height);
+    let mut pixels = RgbImage::new(width, height);
     paint(&mut pixels, &indices, palette, &place);
     Ok(Stored { pixels, orientation: Orientation::NoTransforms })
 }

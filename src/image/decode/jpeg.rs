@@ -8,14 +8,14 @@ use zune_jpeg::JpegDecoder;
 
 use super::jpeg_header::{Color, Header};
 use super::jpeg_scans::fence;
-use super::{DecodeError, Format, Limits, Stored, canvas};
+use super::{DecodeError, Format, Limits, Stored};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let header = Header::read(bytes).map_err(fail)?;
     let inks = if matches!(header.color, Color::Cmyk | Color::Ycck) { 4 } else { 0 };
     limits.check(header.width, header.height, 3 + inks + header.coefficient_bytes())?;
     let bytes = fence(bytes, &header).map_err(fail)?;
-    let mut pixels = canvas(header.width, header.height);
+    let mut pixels = RgbImage::new(header.width, header.height);
     match header.color {
         Color::Grey | Color::YCbCr | Color::Rgb => run(&bytes, ColorSpace::RGB, &mut pixels)?,
         Color::Cmyk => decode_inks(&bytes, ColorSpace::CMYK, &mut pixels, |inks| inks)?,
@@ -48,9 +48,9 @@ fn decode_inks(bytes: &[u8], space: ColorSpace, pixels: &mut RgbImage, to_cmyk: 
     Ok(())
 }
 
-/// Pillow takes every CMYK JPEG for Adobe's, which stores ink inverted, and then converts as its `cmyk2rgb` does.
+/// Pillow takes every CMYK JPEG for Adobe's, which stores ink inverted; of that its `cmyk2rgb` makes the product with black.
 fn inverted_cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
-    [c, m, y].map(|ink| k - multiply(255 - ink, k))
+    [c, m, y].map(|ink| multiply(ink, k))
 }
 
 /// `a · b / 255`, rounded: Pillow's `MULDIV255`.

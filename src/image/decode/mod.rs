@@ -191,11 +191,6 @@ fn upright(pixels: RgbImage, orientation: Orientation) -> RgbImage {
     picture.into_rgb8()
 }
 
-/// A black picture to decode into.
-fn canvas(width: u32, height: u32) -> RgbImage {
-    RgbImage::new(width, height)
-}
-
 /// Drops every fourth byte of `rgba`, in place.
 fn drop_alpha(width: u32, height: u32, mut rgba: Vec<u8>) -> Option<RgbImage> {
     let pixels = rgba.len() / 4;

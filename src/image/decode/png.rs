@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::RgbImage;
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
-use super::{DecodeError, Format, Limits, Stored, canvas, exif};
+use super::{DecodeError, Format, Limits, Stored, exif};
 
 type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 
@@ -36,7 +36,7 @@ fn fail(error: png::DecodingError) -> DecodeError {
 
 fn read_pixels(reader: &mut PngReader, width: u32, height: u32) -> Result<RgbImage, DecodeError> {
     let stored = Samples::of(reader)?;
-    let mut pixels = canvas(width, height);
+    let mut pixels = RgbImage::new(width, height);
     let mut row = vec![0; reader.output_line_size(width).ok_or_else(|| Format::Png.undecodable("its rows are too long"))?];
     let passes: &[Pass] = if reader.info().interlaced { &ADAM7 } else { &[Pass { x: 0, y: 0, dx: 1, dy: 1 }] };
     for pass in passes.iter().filter(|pass| pass.x < width as usize) {

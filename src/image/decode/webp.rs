@@ -2,9 +2,10 @@
 
 use std::io::Cursor;
 
+use image::RgbImage;
 use image_webp::WebPDecoder;
 
-use super::{DecodeError, Format, Limits, Stored, canvas, drop_alpha, exif};
+use super::{DecodeError, Format, Limits, Stored, drop_alpha, exif};
 
 /// What decoding takes at most for a pixel: the answer (4), a lossless frame (4), and an animation's canvas (4).
 const BYTES_PER_PIXEL: u64 = 8;
@@ -23,7 +24,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
         decoder.read_image(&mut rgba).map_err(fail)?;
         drop_alpha(width, height, rgba).ok_or_else(|| Format::WebP.undecodable("its pixels do not fill it"))?
     } else {
-        let mut pixels = canvas(width, height);
+        let mut pixels = RgbImage::new(width, height);
         decoder.read_image(&mut pixels).map_err(fail)?;
         pixels
     };
