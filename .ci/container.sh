@@ -89,6 +89,9 @@ metrics_are_there() {
   answers 200 "$url/metrics" && grep --quiet '^senet_build_info{' "$scratch/body" && grep --quiet '^senet_model_ready{.*} 1$' "$scratch/body"
 }
 
+# The machine has more cores than the one that the container may use.
+works_on_one_cpu() { pod logs "$name" 2>&1 | grep --quiet '"workers":1\b'; }
+
 # 49 million pixels, just inside the limit: 147 MB decoded, eight requests at once.
 survives_large_pictures() {
   python3 - "$scratch/large.png" <<'PY'
@@ -140,6 +143,7 @@ check "it serves metrics with its model ready" metrics_are_there
 check "it classifies a photograph, with attention" classifies_the_photograph
 check "it refuses a text" answers 415 --data-binary @Cargo.toml "$url/v1/classify"
 check "it runs as a numeric user without capabilities or ways to new privileges" runs_without_privileges
+check "it starts one worker for one CPU" works_on_one_cpu
 check "it keeps to its memory under eight of the largest pictures" survives_large_pictures
 check "it classifies the photograph after that" classifies_the_photograph
 check "it answers the request under way when it is stopped, and exits 0" stops_after_the_request_under_way
