@@ -1,5 +1,7 @@
 //! The subcommands as their users run them: answers, error sentences, exit codes.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
+
 mod cli_support;
 
 use std::fs;

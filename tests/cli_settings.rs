@@ -1,5 +1,7 @@
 //! The command line's settings: file < environment < flag, and what a wrong one gets.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
+
 mod cli_support;
 
 use std::fs;

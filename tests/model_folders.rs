@@ -1,5 +1,7 @@
 //! Model folders: what is read from them, what is assumed, and what is refused with which sentence.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

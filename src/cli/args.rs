@@ -48,7 +48,10 @@ impl FromStr for SimdChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Level) }
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Level).map_err(|_| "expected auto, scalar, neon, avx2 or avx512".to_owned()),
+        }
     }
 }
 

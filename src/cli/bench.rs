@@ -176,7 +176,7 @@ fn print(measured: &Measurement, theme: Theme, out: &mut impl Write) -> io::Resu
     writeln!(out, "{}", paint(theme.strong, title))?;
     let rows = [
         ("latency", format!("{median:.2} ms median, {min:.2} min, {p90:.2} p90, {max:.2} max")),
-        ("run", format!("{} threads, batch {}, {}, {} runs", measured.threads, measured.batch, measured.simd, measured.iterations)),
+        ("run", format!("threads {}, batch {}, {}, {} runs", measured.threads, measured.batch, measured.simd, measured.iterations)),
         ("load", format!("{:.0} ms", measured.load_ms)),
         ("peak memory", rss),
     ];

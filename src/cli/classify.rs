@@ -48,11 +48,11 @@ pub(super) struct Args {
     /// Names of SE blocks, separated by commas; * stands for anything [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     blocks: Vec<String>,
-    #[command(flatten)]
-    limits: PictureLimits,
     /// Print JSON instead of tables: what POST /v1/classify answers, and the file's name
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    limits: PictureLimits,
 }
 
 const EXAMPLES: &str = "\
@@ -61,8 +61,8 @@ Examples:
   senet classify --attention top --blocks 'layer3.*' cat.jpg
   curl -s https://example.org/cat.jpg | senet classify --json - | jq -r .predictions[0].label
 
-One picture with --json gives one object, several give {\"results\": [...]} in order. A picture that fails is reported,
-the others are answered, and the exit code is 1.";
+One picture with --json gives one object, several give {\"results\": [...]} in order.
+A picture that fails is reported, the others are answered, and the exit code is 1.";
 
 /// [`Detail`] on the command line.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -104,19 +104,19 @@ struct Run {
     options: Options,
 }
 
-/// One element of the JSON answer.
+/// A picture's element of the JSON answer.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Outcome<'a> {
-    Answer {
-        file: &'a str,
-        #[serde(flatten)]
-        classification: Classification,
-    },
-    Failure {
-        file: &'a str,
-        error: String,
-    },
+struct Answer<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    classification: Classification,
+}
+
+/// The element of a picture that failed.
+#[derive(Serialize)]
+struct Failure<'a> {
+    file: &'a str,
+    error: String,
 }
 
 impl Run {
@@ -132,17 +132,16 @@ impl Run {
         if several {
             write!(out, "{{\"results\":[")?;
         }
-        for (at, image) in images.iter().enumerate() {
-            let outcome = match self.classify(image, &self.options) {
-                Ok(classification) => Outcome::Answer { file: image, classification },
+        for (at, file) in images.iter().enumerate() {
+            write!(out, "{}", if at == 0 { "" } else { ",\n" })?;
+            match self.classify(file, &self.options) {
+                Ok(classification) => serde_json::to_writer(&mut *out, &Answer { file, classification })?,
                 Err(error) => {
                     failed += 1;
-                    complain(image, &error);
-                    Outcome::Failure { file: image, error }
+                    complain(file, &error);
+                    serde_json::to_writer(&mut *out, &Failure { file, error })?;
                 }
-            };
-            write!(out, "{}", if at == 0 { "" } else { ",\n" })?;
-            serde_json::to_writer(&mut *out, &outcome)?;
+            }
         }
         writeln!(out, "{}", if several { "]}" } else { "" })?;
         Ok(failed)

@@ -24,6 +24,9 @@ use crate::inference::LoadOptions;
 use crate::kernels::Simd;
 use crate::model::Model;
 
+/// Classes in the table for people.
+const SHOWN_CLASSES: usize = 20;
+
 /// Say how often a model is right on pictures whose class is known
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -42,11 +45,11 @@ pub(super) struct Args {
     /// Threads [default: one per core that may be used]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    #[command(flatten)]
-    limits: PictureLimits,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    limits: PictureLimits,
 }
 
 const EXAMPLES: &str = "\
@@ -209,10 +212,17 @@ impl Tally {
     }
 }
 
+/// Shows every class, or of many the worst.
 fn print(evaluation: &Evaluation, theme: Theme, out: &mut impl Write) -> io::Result<()> {
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let mut shown: Vec<&ClassResult> = evaluation.per_class.iter().collect();
+    if shown.len() > SHOWN_CLASSES {
+        shown.sort_by(|a, b| a.top1.total_cmp(&b.top1).then(b.images.cmp(&a.images)));
+        shown.truncate(SHOWN_CLASSES);
+        writeln!(out, "the {SHOWN_CLASSES} worst of {} classes; --json has all of them", evaluation.per_class.len())?;
+    }
     let mut table = Table::new(&[("class", Align::Left), ("images", Align::Right), ("top-1", Align::Right), ("top-5", Align::Right)]);
-    for class in &evaluation.per_class {
+    for class in shown {
         table.row(vec![class.label.clone(), class.images.to_string(), percent(class.top1), percent(class.top5)]);
     }
     table.print(out, theme.faint)?;

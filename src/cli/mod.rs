@@ -47,7 +47,8 @@ Examples:
   senet inspect ./models/seresnet50                what is known of a model
   curl --data-binary @cat.jpg localhost:8080/v1/classify
 
-A model is written as a name in --models (seresnet50, or seresnet50@2 for version 2), as a model folder or as an .onnx file.
+A model is written as a name in --models (seresnet50, or seresnet50@2 for its version 2),
+as a model folder or as an .onnx file.
 Exit codes: 0 done, 1 the work failed, 2 bad usage, 64 bad configuration.";
 
 #[derive(Debug, Subcommand)]
