@@ -5,5 +5,6 @@ mod bad_input;
 mod classify;
 mod documents;
 mod server;
+mod signals;
 mod support;
 mod telemetry;
