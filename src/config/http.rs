@@ -10,7 +10,8 @@ pub struct HttpConfig {
     pub http_addr: SocketAddr,
     /// Where `/metrics` and the probes are answered as well; when set, `/metrics` is no longer answered at `http_addr`.
     pub admin_addr: Option<SocketAddr>,
-    /// Largest request body, bytes; a larger one is answered 413, from its declared length where it has one.
+    /// Largest request body, bytes; a larger one is answered 413, from its declared length where it has one. The bodies of all
+    /// requests together hold at most sixteen times as much; what exceeds that is answered 429.
     pub max_body_bytes: u64,
     /// Most images in one multipart or JSON body; never more than the workers and the queue hold together.
     pub max_images_per_request: usize,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::problem::{Kind, Problem};
 use crate::admission::Pool;
@@ -14,6 +14,9 @@ use crate::image::Limits;
 use crate::kernels::Simd;
 use crate::model::Registry;
 use crate::telemetry::Metrics;
+
+/// How many bodies of the largest size are held at a time; photographs are a hundredth of it.
+const LARGEST_BODIES: usize = 16;
 
 /// Where the service is in its life; it only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +50,8 @@ pub struct AppState {
     pub(crate) metrics: Metrics,
     pub(crate) http: HttpConfig,
     pub(crate) started: Instant,
+    /// One permit a byte that the bodies of all requests may hold together.
+    pub(crate) body_budget: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
 }
 
@@ -61,6 +66,7 @@ impl AppState {
             classifier: Classifier::new(limits),
             pool: Pool::new(admission)?,
             metrics: Metrics::new(&simd.level().to_string())?,
+            body_budget: Arc::new(Semaphore::new(body_budget(&http))),
             http,
             started: Instant::now(),
             phase: watch::Sender::new(Phase::Starting),
@@ -118,6 +124,11 @@ impl AppState {
     pub(crate) fn max_images(&self) -> usize {
         self.http.max_images_per_request.min(self.pool.capacity())
     }
+}
+
+/// As many bytes as [`LARGEST_BODIES`] bodies of the largest size.
+fn body_budget(http: &HttpConfig) -> usize {
+    usize::try_from(http.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS)
 }
 
 fn draining() -> Problem {

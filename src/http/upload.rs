@@ -1,7 +1,9 @@
 //! The images of a request, and the options that come with them: raw bytes, a multipart form, or JSON with base64.
 //!
-//! A body is read whole, within its limits of size and time, before it is looked at. Base64 is decoded later, on a worker.
+//! A body is read whole, within its limits of size and time and what all bodies together may hold, before it is looked at. Base64 is decoded
+//! later, on a worker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,8 +12,9 @@ use axum::http::{HeaderMap, header, request};
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::parameters::Parameters;
@@ -23,7 +26,7 @@ const BASE64: GeneralPurpose =
     GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// What an upload may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct UploadLimits {
     /// Of the body.
     pub(super) max_bytes: u64,
@@ -31,6 +34,8 @@ pub(super) struct UploadLimits {
     pub(super) timeout: Duration,
     /// In one body.
     pub(super) max_images: usize,
+    /// One permit a byte, for the bodies of all requests.
+    pub(super) budget: Arc<Semaphore>,
 }
 
 /// One encoded picture, as it was sent.
@@ -67,21 +72,23 @@ pub(super) enum Images {
     Many(Vec<Encoded>),
 }
 
-/// The pictures of one request, and how many bytes brought them.
+/// The pictures of one request, how many bytes brought them, and their part of the budget, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) images: Images,
     pub(super) body_bytes: usize,
+    pub(super) held: OwnedSemaphorePermit,
 }
 
 impl Upload {
     /// Reads the body and adds the options it holds to `parameters`.
     ///
     /// # Errors
-    /// `body-timeout`, `body-too-large`, `invalid-body`, `invalid-parameter`.
+    /// `body-timeout`, `body-too-large`, `overloaded`, `invalid-body`, `invalid-parameter`.
     pub(super) async fn read(request: Request, limits: UploadLimits, parameters: &mut Parameters) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let body = read_body(body, limits).await?;
+        let late = || Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {} s", limits.timeout.as_secs_f64()));
+        let (body, held) = timeout(limits.timeout, read_body(body, &limits)).await.map_err(|_| late())??;
         let body_bytes = body.len();
         if body.is_empty() {
             return Err(invalid("the body is empty"));
@@ -92,18 +99,29 @@ impl Upload {
             // The format is told by magic bytes: a client that sends a picture as anything else is understood.
             _ => Images::One(Encoded::Binary(body)),
         };
-        Ok(Self { images, body_bytes })
+        Ok(Self { images, body_bytes, held })
     }
 }
 
-async fn read_body(body: Body, limits: UploadLimits) -> Result<Bytes, Problem> {
-    let max_bytes = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX);
-    match timeout(limits.timeout, Limited::new(body, max_bytes).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_large(limits.max_bytes)),
-        Ok(Err(e)) => Err(invalid(format!("the body broke off: {e}"))),
-        Err(_) => Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {} s", limits.timeout.as_secs_f64()))),
+async fn read_body(body: Body, limits: &UploadLimits) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let mut body = Limited::new(body, usize::try_from(limits.max_bytes).unwrap_or(usize::MAX));
+    let mut held = hold(limits, 0)?;
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|e| if e.is::<LengthLimitError>() { too_large(limits.max_bytes) } else { invalid(format!("the body broke off: {e}")) })?;
+        if let Ok(data) = frame.into_data() {
+            held.merge(hold(limits, data.len())?);
+            bytes.extend_from_slice(&data);
+        }
     }
+    Ok((bytes.freeze(), held))
+}
+
+/// Takes `count` bytes of the budget.
+fn hold(limits: &UploadLimits, count: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let held = u32::try_from(count).ok().and_then(|count| Arc::clone(&limits.budget).try_acquire_many_owned(count).ok());
+    held.ok_or_else(|| Problem::new(Kind::Overloaded, "the bodies of other requests hold all the memory that there is for bodies"))
 }
 
 /// The problem of a body that turns out too large while it is read.

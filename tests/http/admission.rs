@@ -1,11 +1,17 @@
 //! What happens when there is too much work, or work that nobody waits for, or a network that fails.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
+use bytes::Bytes;
+use hyper::body::Frame;
 use senet::config::HttpConfig;
 use senet::inference::EngineError;
 use tokio::sync::mpsc as async_mpsc;
@@ -158,4 +164,32 @@ async fn a_network_that_fails_is_an_internal_error_without_its_cause() {
     let answer = app.post("", &content_type, body).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["results"][0]["type"], "/problems/internal");
+}
+
+#[tokio::test]
+async fn the_bodies_of_all_requests_together_hold_a_bounded_number_of_bytes() {
+    let app = App::with(FakeEngine::fast(), 1, HttpConfig { max_body_bytes: 1000, ..HttpConfig::default() });
+    let mut stalled = Vec::new();
+    for _ in 0..17 {
+        let mut request = Box::pin(answer(app.router.clone(), post("", PNG, Body::new(Stalled(Some(Bytes::from_static(&[0; 900])))))));
+        poll_fn(|context| Poll::Ready(assert!(request.as_mut().poll(context).is_pending()))).await;
+        stalled.push(request);
+    }
+    // 17 · 900 of 16 · 1000 bytes are held.
+    app.post("", PNG, vec![0; 701]).await.problem(429, "overloaded");
+    app.post("", PNG, vec![0; 700]).await.problem(415, "unsupported-format");
+    drop(stalled);
+    app.post("", PNG, vec![0; 701]).await.problem(415, "unsupported-format");
+}
+
+/// A body of which a part arrives and nothing more.
+struct Stalled(Option<Bytes>);
+
+impl hyper::body::Body for Stalled {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |part| Poll::Ready(Some(Ok(Frame::data(part)))))
+    }
 }

@@ -43,7 +43,12 @@ pub(crate) async fn classify(
 }
 
 fn limits(state: &AppState) -> UploadLimits {
-    UploadLimits { max_bytes: state.http.max_body_bytes, timeout: state.http.body_timeout, max_images: state.max_images() }
+    UploadLimits {
+        max_bytes: state.http.max_body_bytes,
+        timeout: state.http.body_timeout,
+        max_images: state.max_images(),
+        budget: Arc::clone(&state.body_budget),
+    }
 }
 
 /// When the handler's future is dropped, its client has gone or its time is up: work that has not begun need not begin.
@@ -64,8 +69,8 @@ struct Shared {
 }
 
 async fn answer(shared: &Arc<Shared>, upload: Upload, id: &RequestId) -> Result<Response, Problem> {
-    let body_bytes = upload.body_bytes;
-    match upload.images {
+    let Upload { images, body_bytes, held: _held } = upload;
+    match images {
         Images::One(image) => {
             let permit = shared.state.pool.admit(1)?.pop().ok_or_else(|| Problem::internal("admitted without a permit"))?;
             let classification = start(shared, permit, image).await??;
