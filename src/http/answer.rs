@@ -43,10 +43,6 @@ pub(super) fn one(id: &RequestId, classification: &Classification, body_bytes: u
 
 /// The answer for a form or JSON: one entry a picture, in order.
 pub(super) fn many(id: &RequestId, model: &str, outcomes: &[Outcome], body_bytes: usize) -> Response {
-    let entry = |outcome| match outcome {
-        &Ok(ref classification) => Entry::Classified(Answer { id: id.as_str(), classification }),
-        Err(problem) => Entry::Failed(Problem::body(problem, id.as_str())),
-    };
     for (image, problem) in outcomes.iter().enumerate().filter_map(|(image, outcome)| Some((image, outcome.as_ref().err()?))) {
         // The answer as a whole succeeds, so that the request's line has no room for it.
         if let Some(cause) = problem.cause() {
@@ -54,7 +50,14 @@ pub(super) fn many(id: &RequestId, model: &str, outcomes: &[Outcome], body_bytes
         }
     }
     let served = served(model, outcomes.iter().flatten(), outcomes.len(), body_bytes);
-    respond(&Answers { results: outcomes.iter().map(entry).collect() }, served)
+    respond(&Answers { results: outcomes.iter().map(|outcome| entry(id.as_str(), outcome)).collect() }, served)
+}
+
+fn entry<'a>(id: &'a str, outcome: &'a Outcome) -> Entry<'a> {
+    match outcome {
+        Ok(classification) => Entry::Classified(Answer { id, classification }),
+        Err(problem) => Entry::Failed(problem.body(id)),
+    }
 }
 
 /// As answers and metrics call it.

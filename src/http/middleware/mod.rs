@@ -38,7 +38,6 @@ pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rout
 }
 
 /// The words and the place of a panic are in the log already, under the same request id.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
 fn answer_panic(_payload: Box<dyn Any + Send>) -> Response {
     Problem::internal("the handler panicked").into_response()
 }
