@@ -2,7 +2,9 @@
 //!
 //! The pixels are those of Pillow's `Image.open(file).convert("RGB")` followed by `ImageOps.exif_transpose`: alpha is dropped, not composited;
 //! a palette's transparency is ignored; colour profiles are ignored; 16-bit samples keep their high byte, except that 16-bit *grey* is cut
-//! at 255, as Pillow does. Of animations the first frame is read.
+//! at 255, as Pillow does. Of animations the first frame is read. All of it is equal bit for bit, except for JPEG, where the inverse transform
+//! and the interpolation of chroma round otherwise than libjpeg-turbo's: over 100 photographs by 0.055 levels on average (0.01 with full chroma,
+//! 0.19 with 4:2:0), in a few of a million samples by more than 3, at most by 8. JPEGs of 12 bits, lossless or arithmetically coded, are not read.
 //!
 //! The decoders are driven directly and not through `image`'s common interface, since that reads JPEG leniently (half-grey pictures for
 //! truncated files), parses a JPEG's header three times, keeps 16-bit PNGs whole, and has no memory limit for WebP.
