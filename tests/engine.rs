@@ -2,6 +2,8 @@
 //!
 //! The files are made by `fixtures/classifiers/export.py`.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
+
 use std::fs;
 use std::path::Path;
 

@@ -3,6 +3,8 @@
 //! The forms lie in `fixtures/se-variants` (made by `export.py` there). Real networks are found in `../shared/models`, and in the folder that
 //! `SENET_TIMM_MODELS` names: `NAME.onnx` from the TorchScript exporter and `NAME.dynamo.onnx` from the other, each with the input `[1, 3, 224, 224]`.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
