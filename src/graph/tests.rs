@@ -26,6 +26,8 @@ struct Form {
     gate: &'static [Op1],
     /// Whether the gates multiply another tensor than the one squeezed.
     foreign: bool,
+    /// Whether the gates multiply the rows, of which there are as many as channels.
+    rows: bool,
     tail: Tail,
 }
 
@@ -56,7 +58,7 @@ enum Tail {
 }
 
 const C: usize = 6;
-const SIZE: usize = 4;
+const SIZE: usize = C;
 const RELU: &[Op1] = &[Op1::Max(0.0)];
 const SIGMOID: &[Op1] = &[Op1::Sigmoid];
 const HARD_SIGMOID: &[Op1] = &[Op1::Mul(1.0 / 6.0), Op1::Add(0.5), Op1::Max(0.0), Op1::Min(1.0)];
@@ -73,6 +75,7 @@ impl Default for Form {
             activation: RELU,
             gate: SIGMOID,
             foreign: false,
+            rows: false,
             tail: Tail::Nothing,
         }
     }
@@ -128,7 +131,10 @@ impl Builder {
         let hidden = self.layer(means, C, form.squeezed, form.inputs_first, form.uniform_bias);
         let hidden = self.chain(form.activation, hidden);
         let gates = self.layer(hidden, form.squeezed, C, form.inputs_first, None);
-        let gates = self.chain(form.gate, gates);
+        let mut gates = self.chain(form.gate, gates);
+        if form.rows {
+            gates = self.wire(AxisOp::Move(2, 1), &[gates]);
+        }
         self.wire(math::mul(), &[if form.foreign { other } else { x }, gates])
     }
 }
@@ -242,6 +248,7 @@ fn leaves_alone_what_differs_in_one_thing() {
         ("a mean over one axis", Form { sums: vec![tvec!(2)], mean: 1.0 / SIZE as f32, ..form() }),
         ("a mean over the batch too", Form { sums: vec![tvec!(0, 2, 3)], ..form() }),
         ("gates for another tensor", Form { foreign: true, ..form() }),
+        ("gates for rows", Form { rows: true, ..form() }),
         ("a maximum that is no ReLU", Form { activation: leaky, ..form() }),
         ("a ReLU6", Form { activation: relu6, ..form() }),
         ("another hard sigmoid", Form { gate: keras_hard_sigmoid, ..form() }),
