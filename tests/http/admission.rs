@@ -172,7 +172,8 @@ async fn the_bodies_of_all_requests_together_hold_a_bounded_number_of_bytes() {
     let mut stalled = Vec::new();
     for _ in 0..17 {
         let mut request = Box::pin(answer(app.router.clone(), post("", PNG, Body::new(Stalled(Some(Bytes::from_static(&[0; 900])))))));
-        poll_fn(|context| Poll::Ready(assert!(request.as_mut().poll(context).is_pending()))).await;
+        let pending = poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending())).await;
+        assert!(pending);
         stalled.push(request);
     }
     // 17 · 900 of 16 · 1000 bytes are held.
