@@ -239,7 +239,7 @@ fn healthcheck_fails_where_nobody_listens() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ended: Ended = senet().arg("healthcheck").env("SENET_HTTP_ADDR", nobody.to_string()).output().unwrap().into();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.starts_with(&format!("senet: http://{nobody}/readyz does not answer: ")), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with(&format!("senet: http://{nobody}/readyz does not answer: Connection refused")), "{}", ended.stderr);
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn serve_says_where_it_listens_answers_a_photograph_and_ends_with_0_when_termina
     let mut service = Service::start(&["--simd", "scalar", "--workers", "1"]);
     let listening = service.logged("listening on http://");
     let addr = listening["addr"].as_str().unwrap().to_owned();
-    assert_eq!((&listening["simd"], &listening["docs"]), (&"scalar".into(), &format!("http://{addr}/docs").into()));
+    assert_eq!((&listening["simd"], &listening["workers"]), (&"scalar".into(), &1.into()));
+    assert!(listening["message"].as_str().unwrap().ends_with(&format!("documentation at http://{addr}/docs")));
     assert_eq!(service.logged("loaded")["model"], "cifar10_se_resnet");
     service.logged("ready");
 

@@ -160,7 +160,7 @@ fn rank(model: &Model, classifier: &Classifier, example: &Example) -> Result<Vec
 
 /// Hidden where standard error is no terminal.
 fn progress_bar(length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32.cyan} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left");
+    let style = ProgressStyle::with_template("{bar:32.cyan} {human_pos}/{human_len}  {msg}  {eta} left");
     ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

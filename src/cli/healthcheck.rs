@@ -26,7 +26,7 @@ pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), CliError> {
     let url = args.url.unwrap_or_else(|| format!("http://{}/readyz", reachable(args.http_addr)));
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(args.timeout.0)).http_status_as_error(false).proxy(None).build().into();
-    let mut answer = agent.get(&url).call().map_err(|error| CliError::Failed(format!("{url} does not answer: {error}")))?;
+    let mut answer = agent.get(&url).call().map_err(|error| CliError::Failed(format!("{url} does not answer: {}", reason(&error))))?;
     let status = answer.status();
     if status.is_success() {
         writeln!(out, "{url} answers {status}")?;
@@ -34,6 +34,13 @@ pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), CliError> {
     }
     let body = answer.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
     Err(CliError::Failed(format!("{url} answers {status} {}", body.trim()).trim_end().to_owned()))
+}
+
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
 }
 
 /// A service that listens on every address is asked on this machine's own.

@@ -127,7 +127,7 @@ async fn serve(config: ServerConfig, locations: Vec<Location>) -> Result<(), Ser
     let (simd, workers) = (config.simd, config.admission.workers);
     let server = Server::bind(config).await?;
     let addr = server.http_addr();
-    info!(%addr, simd = %simd.level(), workers, docs = %format!("http://{addr}/docs"), "listening on http://{addr}, documentation at http://{addr}/docs");
+    info!(%addr, simd = %simd.level(), workers, "listening on http://{addr}, documentation at http://{addr}/docs");
     let shutdown = shutdown_signal()?;
     server.run(move |registry| load_all(registry, &locations, simd), shutdown).await
 }
