@@ -44,11 +44,29 @@ impl Service {
         panic!("the log ended before {text:?}");
     }
 
+    /// What is said at the end of a service that never becomes ready.
+    fn refusal(mut self) -> (Option<i32>, String) {
+        let mut line = String::new();
+        while self.log.read_line(&mut line).unwrap() > 0 && line.starts_with('{') {
+            assert!(!line.contains(r#""message":"ready""#), "{line}");
+            line.clear();
+        }
+        (self.child.wait().unwrap().code(), line)
+    }
+
     fn terminate(mut self) -> Option<i32> {
         let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
         self.log.read_to_string(&mut String::new()).unwrap();
         self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Service {
+    /// So that a test that fails leaves no process behind.
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _status = self.child.wait();
     }
 }
 
@@ -67,7 +85,8 @@ fn serve_says_where_it_listens_answers_a_photograph_and_ends_with_0_when_termina
     let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
     assert_eq!(answer["predictions"][0]["label"], "cat");
     let health: Ended = senet().arg("healthcheck").env("SENET_HTTP_ADDR", &addr).output().unwrap().into();
-    assert_eq!((health.code, health.stdout), (Some(0), format!("http://{addr}/readyz answers 200 OK\n")));
+    let expected = format!("http://{addr}/readyz answers 200 OK\n");
+    assert_eq!((health.code, health.stdout, health.stderr), (Some(0), expected, String::new()));
     assert_eq!(service.terminate(), Some(0));
 }
 
@@ -96,9 +115,8 @@ fn two_models_of_one_name_are_refused() {
         fs::copy(fixture("models/one_block.onnx"), models.path().join(folder).join("model.onnx")).unwrap();
         fs::write(models.path().join(folder).join("model.toml"), "[model]\nname = \"same\"\n").unwrap();
     }
-    let ended = run(&["serve", "--http-addr", "127.0.0.1:0", "--models", models.path().to_str().unwrap(), "--log-filter", "off"]);
-    assert_eq!(ended.code, Some(1));
+    let (code, said) = Service::start(&["--models", models.path().to_str().unwrap()]).refusal();
     let root = models.path().display();
     let expected = format!("senet: cannot load the models: {root}/a and {root}/b are both called \"same\", expected names of their own\n");
-    assert_eq!(ended.stderr, expected);
+    assert_eq!((code, said), (Some(1), expected));
 }
