@@ -128,7 +128,7 @@ serves_a_mounted_folder() {
   mkdir "$scratch/models" && cp -r models/cifar10_se_resnet "$scratch/models/mounted"
   sed --in-place 's/^name = .*/name = "mounted"/' "$scratch/models/mounted/model.toml"
   chmod -R a+rX "$scratch"
-  start --volume "$scratch/models:/models:ro"
+  start --volume "$scratch/models:/models:ro" --env SENET_MODELS=/models
   answers 200 "$url/v1/models/mounted" && classifies_the_photograph && body_has '.model.name == "mounted"'
 }
 
