@@ -245,7 +245,7 @@ macro_rules! vector_kernels {
             div(one, add(one, exp(mul(x, splat(-1.0)))))
         }
 
-        /// `e^x` as `2^n · e^r` with `r` in ±ln 2 / 2, within 2 units in the last place; infinite or zero where `f32` ends, NaN for NaN.
+        /// `e^x` as `2^n · e^r` with `r` in ±ln 2 / 2, as exact as the stated tolerance of a gate needs; infinite or zero where `f32` ends, NaN for NaN.
         #[inline]
         #[target_feature(enable = $features)]
         fn exp(x: Vector) -> Vector {
