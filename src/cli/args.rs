@@ -71,6 +71,13 @@ impl Models {
             None => Model::bundled(options),
         }
     }
+
+    /// As [`Models::load`], and says on standard error what a person should know of the model.
+    pub(super) fn load_and_warn(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, ModelError> {
+        let model = self.load(reference, options)?;
+        model.describe().network.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", model.name()));
+        Ok(model)
+    }
 }
 
 /// What a picture may cost.

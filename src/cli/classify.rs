@@ -88,10 +88,9 @@ impl From<AttentionDetail> for Detail {
 pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
     let detail = Detail::from(args.attention);
     let options = Options { top_k: args.top_k, attention: AttentionRequest { detail, top: args.attention_top, blocks: args.blocks } };
-    let model = args.models.load(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
+    let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
     let classifier = Classifier::new(Limits::from(args.limits));
     classifier.check(&model, &options)?;
-    model.describe().network.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", model.name()));
     let run = Run { classifier, model, options };
     let failed = if args.json { run.print_json(&args.images, out)? } else { run.print_tables(&args.images, out)? };
     if failed == 0 { Ok(()) } else { Err(CliError::Partly { failed, total: args.images.len() }) }

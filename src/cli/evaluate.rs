@@ -100,8 +100,7 @@ struct Tally {
 /// Classifies every picture on every core.
 pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
     let images = args.images.ok_or_else(|| CliError::Usage("--images is not given, expected a folder of pictures".to_owned()))?;
-    let model = args.models.load(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
-    model.describe().network.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", model.name()));
+    let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
     let tsv = args.truth.or_else(|| Some(images.join("truth.tsv")).filter(|tsv| tsv.is_file()));
     let examples = match tsv {
         Some(tsv) => truth::from_tsv(&tsv, &images, model.engine().summary().classes),

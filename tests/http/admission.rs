@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -35,13 +35,7 @@ struct Held {
 impl Held {
     fn new() -> Self {
         let (begin, began) = async_mpsc::unbounded_channel();
-        let (release, released) = mpsc::channel();
-        let released = Mutex::new(released);
-        let engine = FakeEngine::that(move || {
-            begin.send(()).ok();
-            released.lock().unwrap().recv().ok();
-            Ok(())
-        });
+        let (engine, release) = FakeEngine::held(move || begin.send(()).unwrap_or_default());
         let runs = engine.runs();
         Self { app: App::with(engine, 1, HttpConfig::default()), began, release, runs }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use senet::config::{AdmissionConfig, DrainConfig, HttpConfig};
@@ -100,13 +100,7 @@ async fn classify(addr: SocketAddr) -> TcpStream {
 /// A network that waits, what tells that it does, and what releases it.
 fn held() -> (FakeEngine, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (begin, began) = mpsc::channel();
-    let (release, released) = mpsc::channel();
-    let released = Mutex::new(released);
-    let engine = FakeEngine::that(move || {
-        begin.send(()).ok();
-        released.lock().unwrap().recv().ok();
-        Ok(())
-    });
+    let (engine, release) = FakeEngine::held(move || begin.send(()).unwrap_or_default());
     (engine, began, release)
 }
 

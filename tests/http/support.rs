@@ -2,8 +2,8 @@
 
 use std::io::Cursor;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use axum::Router;
 use axum::body::Body;
@@ -35,6 +35,18 @@ impl FakeEngine {
     /// Does `act` before every answer.
     pub(crate) fn that(act: impl Fn() -> Result<(), EngineError> + Send + Sync + 'static) -> Self {
         Self { act: Box::new(act), runs: Arc::default(), summary: summary() }
+    }
+
+    /// Calls `begun` when it begins, and then waits until something is sent, or nothing can be any more.
+    pub(crate) fn held(begun: impl Fn() + Send + Sync + 'static) -> (Self, mpsc::Sender<()>) {
+        let (release, released) = mpsc::channel();
+        let released = Mutex::new(released);
+        let wait = move || {
+            begun();
+            released.lock().unwrap().recv().ok();
+            Ok(())
+        };
+        (Self::that(wait), release)
     }
 
     /// Counts the runs, also those that fail.

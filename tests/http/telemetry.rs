@@ -1,7 +1,7 @@
 //! What the service tells of its requests.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use senet::config::{LogConfig, LogFormat};
 use senet::inference::EngineError;
@@ -107,12 +107,8 @@ async fn logs_the_cause_of_a_failure_once_under_the_request_id() {
 #[tokio::test]
 async fn logs_a_request_whose_client_has_gone() {
     let (lines, _guard) = capture();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let app = App::new(FakeEngine::that(move || {
-        released.lock().unwrap().recv().ok();
-        Ok(())
-    }));
+    let (engine, release) = FakeEngine::held(|| ());
+    let app = App::new(engine);
     let request = post("", "image/png", png());
     {
         let mut waiting = std::pin::pin!(app.send(request));
