@@ -201,6 +201,8 @@ def main():
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda t: max(t / warmup, 0.02) if t < warmup else (steps - t) / (steps - warmup))
 
+    # Where the processor has no bfloat16 products, PyTorch emulates them at a tenth of the speed of f32.
+    half = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     history, start, done = [], time.time(), 0
     mirrored = torch.rand(len(x), generator=generator) < 0.5
     checkpoint = args.out / "checkpoint.pt"
@@ -219,7 +221,7 @@ def main():
         flips = mirrored ^ (epoch % 2 == 1)
         for index in order[:len(x) // args.batch * args.batch].split(args.batch):
             batch = augment(padded, index, flips[index], args.cutout, generator).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
                 logits = model(batch)
             loss = F.cross_entropy(logits.float(), y[index], label_smoothing=args.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
