@@ -214,3 +214,18 @@ fn rank(model: &Model, inference: &Inference, k: usize) -> Vec<Prediction> {
         |index: usize| Prediction { index, label: model.label(index).to_owned(), probability: probabilities[index], logit: inference.logits[index] };
     top_k(&inference.logits, k).into_iter().map(predict).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_good_until_its_deadline_or_until_it_is_abandoned() {
+        let now = Instant::now();
+        assert!(matches!(Ticket::until(now).check(), Err(ClassifyError::DeadlineExceeded)));
+        let ticket = Ticket::until(now + Duration::from_secs(3600));
+        assert!(ticket.check().is_ok());
+        ticket.clone().abandon();
+        assert!(matches!(ticket.check(), Err(ClassifyError::Abandoned)));
+    }
+}

@@ -66,6 +66,7 @@ async fn beyond_the_queue_requests_are_turned_away_and_the_next_one_works() {
     let running: Vec<_> = (0..3).map(|_| held.spawn(post("", PNG, png()))).collect();
     held.began().await;
     held.queued(2).await;
+    assert_eq!(held.app.get("/health").await.json()["queue"]["depth"], 2);
     let refused = held.app.post("", PNG, png()).await;
     refused.problem(429, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -123,7 +124,8 @@ async fn a_request_that_takes_too_long_is_answered_and_its_work_given_up() {
     tokio::time::advance(Duration::from_secs(31)).await;
     tokio::time::resume();
     for request in [first, second] {
-        assert_eq!(request.await.unwrap().problem(504, "deadline-exceeded"), "the answer was not ready within 30 s");
+        let answer = timeout(PATIENCE, request).await.expect("no deadline").unwrap();
+        assert_eq!(answer.problem(504, "deadline-exceeded"), "the answer was not ready within 30 s");
     }
     held.release.send(()).unwrap();
     held.release.send(()).unwrap();

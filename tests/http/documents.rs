@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
+use senet::config::HttpConfig;
+use senet::http::Phase;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, App, FakeEngine, form, png};
@@ -119,8 +121,14 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) -> Result
 async fn the_page_needs_nothing_from_elsewhere() {
     let page = App::new(FakeEngine::fast()).get("/docs").await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; connect-src 'self';"));
-    assert!(!page.text().contains("https://") && !page.text().contains("src=\"http"), "the page names another host");
+    let policy: Vec<_> = page.header("content-security-policy").unwrap().split("; ").collect();
+    for needed in ["default-src 'none'", "connect-src 'self'", "script-src 'unsafe-inline'", "style-src 'unsafe-inline'"] {
+        assert!(policy.contains(&needed), "no {needed} in {policy:?}");
+    }
+    assert!(page.text().contains("fetch(\"/openapi.json\")") && page.text().contains("fetch(\"/v1/classify?\""), "what the page is made of");
+    for elsewhere in ["http://", "https://", "\"//"] {
+        assert!(!page.text().contains(elsewhere), "the page names another host behind {elsewhere}");
+    }
 }
 
 #[tokio::test]
@@ -136,11 +144,34 @@ async fn a_head_request_is_answered_without_a_body() {
         let answer: Answer = app.send(Request::head(path).body(Body::empty()).unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{path}");
     }
+    let answer = app.send(Request::head("/nothing").body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (404, 0));
 }
 
 #[tokio::test]
 async fn says_how_it_is_doing() {
-    insta::assert_json_snapshot!(App::new(FakeEngine::fast()).get("/health").await.stable_json());
+    let app = App::with(FakeEngine::fast(), 3, HttpConfig::default());
+    insta::assert_json_snapshot!(app.get("/health").await.stable_json());
+}
+
+#[tokio::test]
+async fn probes_and_work_are_answered_as_the_phase_wants() {
+    let app = App::starting(FakeEngine::fast(), 1, HttpConfig::default());
+    for (phase, said, ready, work) in [
+        (Phase::Starting, "starting", 503, 503),
+        (Phase::Ready, "ready", 200, 200),
+        (Phase::Draining, "draining", 503, 200),
+        (Phase::Stopping, "draining", 503, 503),
+    ] {
+        app.state.advance(phase);
+        let health = app.get("/health").await;
+        assert_eq!((&health.json()["status"], health.status.as_u16()), (&json!(said), ready), "{phase:?}");
+        assert_eq!(app.get("/livez").await.status, 200, "{phase:?}");
+        assert_eq!(app.get("/readyz").await.status, ready, "{phase:?}");
+        assert_eq!(app.post("", "image/png", png()).await.status, work, "{phase:?}");
+    }
+    app.state.advance(Phase::Ready);
+    app.get("/readyz").await.problem(503, "draining");
 }
 
 #[tokio::test]

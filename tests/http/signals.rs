@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -13,6 +14,8 @@ const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ch
 struct Service {
     process: Child,
     addr: String,
+    /// Whose sender is dropped with the end of the log.
+    log_ended: mpsc::Receiver<()>,
 }
 
 impl Service {
@@ -25,9 +28,13 @@ impl Service {
         log.read_line(&mut line).unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e} in {line}"));
         let addr = line["addr"].as_str().unwrap().to_owned();
+        let (end, log_ended) = mpsc::channel();
         // The pipe must not fill up.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        let service = Self { process, addr };
+        std::thread::spawn(move || {
+            let _end = end;
+            std::io::copy(&mut log, &mut std::io::sink())
+        });
+        let service = Self { process, addr, log_ended };
         service.wait_for("/readyz", "HTTP/1.1 200");
         service
     }
@@ -53,6 +60,12 @@ impl Service {
 
     fn signal(&self, name: &str) {
         assert!(Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Its exit code, once it has ended by itself.
+    fn ended(&mut self) -> Option<i32> {
+        assert_eq!(self.log_ended.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "it does not end");
+        self.process.wait().unwrap().code()
     }
 }
 
@@ -84,12 +97,12 @@ fn a_request_under_way_is_answered_after_sigterm_and_the_exit_code_is_0() {
     under_way.write_all(rest).unwrap();
     let answer = read_to_end(&mut under_way);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"predictions\""), "{answer}");
-    assert_eq!(service.process.wait().unwrap().code(), Some(0));
+    assert_eq!(service.ended(), Some(0));
 }
 
 #[test]
 fn sigint_ends_it_too() {
     let mut service = Service::start();
     service.signal("INT");
-    assert_eq!(service.process.wait().unwrap().code(), Some(0));
+    assert_eq!(service.ended(), Some(0));
 }

@@ -119,23 +119,31 @@ pub(crate) fn model(engine: FakeEngine) -> Arc<Model> {
     }))
 }
 
-/// A ready service.
+/// A service.
 pub(crate) struct App {
     pub(crate) router: Router,
+    pub(crate) state: Arc<AppState>,
 }
 
 impl App {
-    /// With two workers and two places to wait.
+    /// Ready, with two workers and two places to wait.
     pub(crate) fn new(engine: FakeEngine) -> Self {
         Self::with(engine, 2, HttpConfig::default())
     }
 
+    /// Ready, with two places to wait.
     pub(crate) fn with(engine: FakeEngine, workers: usize, http: HttpConfig) -> Self {
+        let app = Self::starting(engine, workers, http);
+        app.state.advance(Phase::Ready);
+        app
+    }
+
+    /// With its model, and yet not ready.
+    pub(crate) fn starting(engine: FakeEngine, workers: usize, http: HttpConfig) -> Self {
         let admission = AdmissionConfig { workers: NonZeroUsize::new(workers).unwrap(), queue: 2 };
         let state = Arc::new(AppState::new(http, admission, Limits::default(), Simd::detect()).unwrap());
         state.registry().insert(model(engine));
-        state.advance(Phase::Ready);
-        Self { router: router(&state) }
+        Self { router: router(&state), state }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -41,3 +41,30 @@ pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rout
 fn answer_panic(_payload: Box<dyn Any + Send>) -> Response {
     Problem::internal("the handler panicked").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode, header};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::{AdmissionConfig, HttpConfig};
+    use crate::image::Limits;
+    use crate::kernels::Simd;
+
+    async fn out_of_order() {
+        panic!("the handler is out of order");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_as_an_internal_error() {
+        let state = AppState::new(HttpConfig::default(), AdmissionConfig::default(), Limits::default(), Simd::detect()).unwrap();
+        let state = Arc::new(state);
+        let router = wrap(Router::new().route("/", get(out_of_order)), &state).with_state(Arc::clone(&state));
+        let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}
