@@ -24,6 +24,7 @@ pub mod kernels;
 pub mod model;
 mod nearest;
 mod ops;
+mod sha256;
 mod toml_file;
 
 #[cfg(feature = "server")]

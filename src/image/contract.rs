@@ -1,7 +1,8 @@
 //! The input contract: how a picture becomes the numbers that a network was trained on.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::sha256;
 
 /// How a picture of any size becomes one of the network's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +119,7 @@ impl InputContract {
     /// with a fraction stand as the eight hexadecimal digits of their f32's bits, so that no way of printing them matters; `resize_to` is 0
     /// where it is not used, and minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(self.canonical());
-        digest.iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"))
+        format!("sha256:{}", sha256::hex(self.canonical()))
     }
 
     fn canonical(&self) -> String {

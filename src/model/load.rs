@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::error::ModelError;
 use super::files::{Files, fits_a_name};
 use super::location::Location;
@@ -11,6 +9,7 @@ use super::manifest::ModelSection;
 use super::{Model, Parts, labels, preprocessing};
 use crate::image::ContractError;
 use crate::inference::{Engine, EngineError, Gates, Inference, LoadOptions, OutputActivation, TractEngine};
+use crate::sha256;
 
 impl Model {
     /// Loads the model at `location` and runs it once, so that the first picture is answered as fast as any.
@@ -45,7 +44,7 @@ fn verify(files: &Files) -> Result<(), ModelError> {
         verify_name(files, name)?;
     }
     let Some(expected) = &model.sha256 else { return Ok(()) };
-    let actual = Sha256::digest(&files.onnx).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let actual = sha256::hex(&files.onnx);
     if actual.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
