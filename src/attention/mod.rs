@@ -2,7 +2,7 @@
 //!
 //! A gate is the factor that an SE block multiplies a channel by (Hu et al., section 3.2): a recalibration weight, not a causal attribution.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::inference::{SeBlockInfo, top_k};
 
@@ -13,9 +13,8 @@ pub const SATURATED_HIGH: f32 = 0.98;
 /// Top channels that [`Detail::Summary`] names.
 const SUMMARY_TOP: usize = 3;
 
-/// How much of the attention an answer carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How much of the attention an answer carries; more comes after less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Detail {
     /// Nothing; the gates are not even read.
     None,
@@ -26,6 +25,21 @@ pub enum Detail {
     Top,
     /// Everything of `Top`, and the gate of every channel.
     Full,
+}
+
+impl Detail {
+    /// Every one, the least first.
+    pub const ALL: [Self; 4] = [Self::None, Self::Summary, Self::Top, Self::Full];
+
+    /// The word that asks for it, over HTTP and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Summary => "summary",
+            Self::Top => "top",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// Which part of the attention a request wants.
@@ -130,12 +144,6 @@ fn describe(block: &SeBlockInfo, gates: &[f32], request: &AttentionRequest) -> B
         top: weigh(top_k(gates, listed)),
         bottom: (request.detail >= Detail::Top).then(|| weigh(top_k(&inverted(), listed))),
         weights: (request.detail == Detail::Full).then(|| gates.to_vec()),
-    }
-}
-
-impl PartialOrd for Detail {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        (*self as u8).partial_cmp(&(*other as u8))
     }
 }
 

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde::Serialize;
 
 use super::args::{Models, PictureLimits};
@@ -41,7 +43,7 @@ pub(super) struct Args {
     top_k: usize,
     /// How much attention: a line a block, the channels with the largest and smallest gates, or every gate
     #[arg(long, value_name = "DETAIL", default_value = "summary")]
-    attention: AttentionDetail,
+    attention: Detail,
     /// How many channels --attention top and full name
     #[arg(long, value_name = "N", default_value_t = AttentionRequest::default().top)]
     attention_top: usize,
@@ -64,30 +66,19 @@ Examples:
 One picture with --json gives one object, several give {\"results\": [...]} in order.
 A picture that fails is reported, the others are answered, and the exit code is 1.";
 
-/// [`Detail`] on the command line.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum AttentionDetail {
-    None,
-    Summary,
-    Top,
-    Full,
-}
+impl ValueEnum for Detail {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl From<AttentionDetail> for Detail {
-    fn from(detail: AttentionDetail) -> Self {
-        match detail {
-            AttentionDetail::None => Self::None,
-            AttentionDetail::Summary => Self::Summary,
-            AttentionDetail::Top => Self::Top,
-            AttentionDetail::Full => Self::Full,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
     }
 }
 
 /// Classifies the pictures one after the other.
 pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
-    let detail = Detail::from(args.attention);
-    let options = Options { top_k: args.top_k, attention: AttentionRequest { detail, top: args.attention_top, blocks: args.blocks } };
+    let options = Options { top_k: args.top_k, attention: AttentionRequest { detail: args.attention, top: args.attention_top, blocks: args.blocks } };
     let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
     let classifier = Classifier::new(Limits::from(args.limits));
     classifier.check(&model, &options)?;

@@ -11,8 +11,6 @@ use crate::classifier::Options;
 
 /// The names that are known.
 const NAMES: [&str; 5] = ["model", "top_k", "attention", "attention_top", "blocks"];
-/// The words that `attention` takes.
-const DETAILS: [(&str, Detail); 4] = [("none", Detail::None), ("summary", Detail::Summary), ("top", Detail::Top), ("full", Detail::Full)];
 /// More patterns than any network has blocks.
 pub(super) const MAX_BLOCK_PATTERNS: usize = 256;
 /// How similar (Jaro-Winkler, 0 to 1) a name must be to be suggested.
@@ -102,8 +100,8 @@ fn positive(name: &str, value: &str) -> Result<usize, Problem> {
 }
 
 fn detail(value: &str) -> Result<Detail, Problem> {
-    let known = || DETAILS.iter().map(|(word, _)| *word);
-    let found = DETAILS.iter().find(|(word, _)| *word == value).map(|(_, detail)| *detail);
+    let known = || Detail::ALL.into_iter().map(Detail::name);
+    let found = Detail::ALL.into_iter().find(|detail| detail.name() == value);
     found.ok_or_else(|| invalid(format!("attention is {:?}, expected none, summary, top or full{}", shortened(value), suggestion(value, known()))))
 }
 
