@@ -62,7 +62,7 @@ fn classify_honours_the_wanted_attention() {
 fn classify_prints_labels_and_a_line_for_each_block_for_people() {
     let ended = run(&["classify", "--top-k", "2", &cat()]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    assert!(ended.stdout.contains("Png 451×300") && ended.stdout.contains(" %  █"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("png 451×300") && ended.stdout.contains(" %  █"), "{}", ended.stdout);
     assert!(ended.stdout.contains("gates from 0 to 1"), "{}", ended.stdout);
     assert!(!ended.stdout.contains('\u{1b}'), "no colours where there is no terminal");
 }

@@ -9,7 +9,6 @@ use tracing::error;
 use super::middleware::{RequestId, Served};
 use super::problem::{self, Problem};
 use crate::classifier::{Classification, Timing};
-use crate::image::Format;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -60,17 +59,6 @@ fn entry<'a>(id: &'a str, outcome: &'a Outcome) -> Entry<'a> {
     }
 }
 
-/// As answers and metrics call it.
-pub(super) fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Jpeg => "jpeg",
-        Format::Png => "png",
-        Format::WebP => "webp",
-        Format::Gif => "gif",
-        Format::Bmp => "bmp",
-    }
-}
-
 fn served<'a>(model: &str, answered: impl Iterator<Item = &'a Classification>, images: usize, body_bytes: usize) -> Served {
     let mut served = Served { model: model.to_owned(), body_bytes, images, formats: Vec::new(), timing: Timing::default() };
     for classification in answered {
@@ -81,7 +69,7 @@ fn served<'a>(model: &str, answered: impl Iterator<Item = &'a Classification>, i
         sum.inference += timing.inference;
         sum.postprocess += timing.postprocess;
         sum.total += timing.total;
-        let format = format_name(classification.image.format);
+        let format = classification.image.format.name();
         if !served.formats.contains(&format) {
             served.formats.push(format);
         }

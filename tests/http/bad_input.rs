@@ -36,7 +36,8 @@ async fn text_is_no_image_whatever_the_header_says() {
 
 #[tokio::test]
 async fn a_jpeg_header_and_nothing_else_is_undecodable() {
-    refused("", PNG, &b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"[..]).await.problem(422, "undecodable-image");
+    let detail = refused("", PNG, &b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"[..]).await.problem(422, "undecodable-image");
+    assert!(detail.starts_with("undecodable jpeg: "), "{detail}");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ pub(super) fn print(image: &str, answer: &Classification, detail: Detail, theme:
 fn about(answer: &Classification) -> String {
     let (image, model) = (answer.image, &answer.model);
     let turned = if image.orientation == 1 { String::new() } else { format!(", orientation {}", image.orientation) };
-    let format = format!("{:?}", image.format);
+    let format = image.format.name();
     let milliseconds = answer.timing.total.as_secs_f64() * 1e3;
     format!("{format} {}×{}{turned}  {} version {}  {milliseconds:.1} ms", image.width, image.height, model.name, model.version)
 }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_summary_is_labels_with_bars_and_a_line_for_each_block() {
         let expected = "\
-cat.png  Png 4×3, orientation 6  m version 1  0.0 ms
+cat.png  png 4×3, orientation 6  m version 1  0.0 ms
   cat    75.00 %  ██████████████████
   dogs    0.10 %
 

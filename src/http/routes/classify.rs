@@ -112,7 +112,7 @@ impl Shared {
 
     fn count(&self, classification: &Classification) {
         let (metrics, timing) = (&self.state.metrics, &classification.timing);
-        metrics.image(self.model.name(), answer::format_name(classification.image.format));
+        metrics.image(self.model.name(), classification.image.format.name());
         metrics.stage(Stage::Queue, timing.queue);
         metrics.stage(Stage::Decode, timing.decode);
         metrics.stage(Stage::Preprocess, timing.preprocess);

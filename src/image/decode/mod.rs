@@ -27,7 +27,7 @@ use std::panic::catch_unwind;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a picture may cost. All limits are checked before memory is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,7 @@ impl Limits {
 }
 
 /// The formats that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
     Jpeg,
@@ -79,6 +78,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// In lower case, as answers, metrics and messages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::Png => "png",
+            Self::WebP => "webp",
+            Self::Gif => "gif",
+            Self::Bmp => "bmp",
+        }
+    }
+
     /// The format by its magic bytes.
     fn sniff(bytes: &[u8]) -> Option<Self> {
         match bytes {
@@ -93,6 +103,12 @@ impl Format {
 
     fn undecodable(self, reason: impl ToString) -> DecodeError {
         DecodeError::Undecodable { format: self, reason: reason.to_string() }
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -128,7 +144,7 @@ pub enum DecodeError {
     #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP)")]
     UnsupportedFormat,
     /// Corrupt, truncated, or of a kind that its decoder does not know.
-    #[error("undecodable {format:?}: {reason}")]
+    #[error("undecodable {}: {reason}", format.name())]
     Undecodable {
         /// By magic bytes.
         format: Format,
