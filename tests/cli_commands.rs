@@ -84,7 +84,6 @@ fn a_picture_that_fails_is_reported_and_the_others_are_answered() {
 fn options_that_the_model_cannot_meet_are_bad_usage() {
     for (args, expected) in [
         (["--top-k", "11"], "senet: top_k is 11, expected 1 to 10, the classes of cifar10_se_resnet\n"),
-        (["--top-k", "0"], "senet: top_k is 0, expected 1 to 10, the classes of cifar10_se_resnet\n"),
         (["--blocks", "layer9.*"], "senet: no SE block of cifar10_se_resnet matches \"layer9.*\"\n"),
     ] {
         let ended = senet().arg("classify").args(args).arg(cat()).output().unwrap().into();
@@ -121,11 +120,11 @@ fn a_model_without_se_blocks_is_served_with_a_warning() {
     let about = json(&run(&["inspect", &model, "--json"]));
     assert_eq!(about["se_blocks"], serde_json::json!([]));
     assert!(about["warnings"].to_string().contains("no SE block"), "{about}");
-    let ended = run(&["classify", "--json", "--top-k", "4", "--model", &model, &cat()]);
+    let ended = run(&["classify", "--json", "--model", &model, &cat()]);
     assert!(ended.stderr.contains("no SE block"), "{}", ended.stderr);
     let answer = json(&ended);
     assert_eq!(answer["attention"]["blocks"], serde_json::json!([]));
-    assert_eq!(answer["predictions"].as_array().map(Vec::len), Some(4));
+    assert_eq!(answer["predictions"].as_array().map(Vec::len), Some(4), "all of its classes, since it has fewer than five");
 }
 
 #[test]
@@ -199,6 +198,16 @@ fn evaluate_refuses_a_folder_that_is_no_label() {
 }
 
 #[test]
+fn evaluate_says_where_it_looked_for_pictures_when_it_finds_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = path(folder.path());
+    let refusal = || run(&["evaluate", "--images", &images]).stderr;
+    assert_eq!(refusal(), format!("senet: {images}: it holds no <label>/<picture>, expected that or a file given as --truth\n"));
+    fs::write(folder.path().join("truth.tsv"), "file\tindex\n").unwrap();
+    assert_eq!(refusal(), format!("senet: {images}/truth.tsv: it names no picture, expected lines of file<TAB>index\n"));
+}
+
+#[test]
 fn bench_measures_a_model() {
     let model = path(&fixture("models/one_block.onnx"));
     let measured = json(&run(&["bench", &model, "--seconds", "0.05", "--threads", "2", "--batch", "3", "--simd", "scalar", "--json"]));
@@ -221,9 +230,12 @@ fn a_port_in_use_ends_serve_with_one_sentence() {
 }
 
 #[test]
-fn serve_refuses_a_models_folder_that_is_not_there() {
-    let ended = run(&["serve", "--models", "/nowhere"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(64), "senet: models is \"/nowhere\", expected a folder that exists\n"));
+fn a_models_folder_that_is_not_there_is_refused() {
+    for args in [&["serve"][..], &["inspect", "some"], &["bench"]] {
+        let ended = senet().args(args).args(["--models", "/nowhere"]).output().unwrap().into();
+        let Ended { code, stderr, .. } = ended;
+        assert_eq!((code, stderr.as_str()), (Some(64), "senet: models is \"/nowhere\", expected a folder that exists\n"), "{args:?}");
+    }
 }
 
 #[test]
@@ -243,6 +255,15 @@ fn healthcheck_fails_where_nobody_listens() {
 }
 
 #[test]
+fn healthcheck_refuses_what_is_no_http_address() {
+    for url in ["localhost:8080", "https://localhost:8080/readyz"] {
+        let ended = run(&["healthcheck", "--url", url]);
+        let expected = format!("senet: url is {url:?}, expected one as http://127.0.0.1:8080/readyz\n");
+        assert_eq!((ended.code, ended.stderr), (Some(2), expected));
+    }
+}
+
+#[test]
 fn healthcheck_says_what_the_service_answers() {
     for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -251,7 +272,7 @@ fn healthcheck_says_what_the_service_answers() {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 1024];
             std::io::Read::read(&mut stream, &mut request).unwrap();
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 5\r\nconnection: close\r\n\r\nwords").unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 10\r\nconnection: close\r\n\r\nwords\nmore").unwrap();
         });
         let ended = run(&["healthcheck", "--url", &url]);
         answer.join().unwrap();

@@ -69,7 +69,7 @@ fn an_unknown_key_is_bad_configuration_and_the_nearest_known_one_is_named() {
 #[test]
 fn a_wrong_value_in_the_file_is_bad_configuration() {
     for (content, expected) in [
-        ("queue = \"many\"", "senet: senet.toml: queue is \"many\", invalid digit found in string\n"),
+        ("queue = \"many\"", "senet: senet.toml: queue is \"many\", expected a whole number from 0 to 1000000\n"),
         ("header_timeout = 30", "senet: senet.toml: header_timeout is 30, expected a whole number and a unit, as in 500ms, 30s or 5m\n"),
         ("log_format = \"xml\"", "senet: senet.toml: log_format is \"xml\", expected one of auto, text, json\n"),
         ("queue = [1, 2]", "senet: senet.toml: queue is [1, 2], expected one value\n"),
@@ -86,10 +86,33 @@ fn a_wrong_value_in_the_file_is_bad_configuration() {
 fn a_wrong_value_in_the_environment_is_bad_configuration_and_a_typed_one_bad_usage() {
     let ended = settings("", &[("SENET_HTTP_ADDR", "nowhere")], &[]);
     assert_eq!(ended.code, Some(64));
-    assert_eq!(ended.stderr, "senet: SENET_HTTP_ADDR is \"nowhere\" in the environment, invalid socket address syntax\n");
+    let expected = "expected an IP address and a port, as in 127.0.0.1:8080 or [::]:8080";
+    assert_eq!(ended.stderr, format!("senet: SENET_HTTP_ADDR is \"nowhere\" in the environment, {expected}\n"));
     let ended = settings("", &[], &["--http-addr", "nowhere"]);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("'nowhere' for '--http-addr <ADDR>'"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("'nowhere' for '--http-addr <ADDR>': {expected}\n")), "{}", ended.stderr);
+}
+
+#[test]
+fn a_value_out_of_range_is_answered_with_the_range() {
+    for (args, expected) in [
+        (["serve", "--queue", "-1"], "'-1' for '--queue <N>': expected a whole number from 0 to 1000000\n"),
+        (["serve", "--queue", "9999999999999"], "expected a whole number from 0 to 1000000\n"),
+        (["serve", "--workers", "0"], "'0' for '--workers <N>': expected a whole number from 1 to 1024\n"),
+        (["serve", "--max-connections", "0"], "expected a whole number from 1 to 1000000\n"),
+        (["serve", "--max-body-bytes", "16M"], "'16M' for '--max-body-bytes <BYTES>': expected a whole number of 1 or more\n"),
+        (["serve", "--max-images-per-request", "0"], "expected a whole number of 1 or more\n"),
+        (["serve", "--max-pixels", "0"], "expected a whole number of 1 or more\n"),
+        (["serve", "--request-timeout", "0s"], "'0s' for '--request-timeout <TIME>': expected a time above zero\n"),
+        (["classify", "--top-k", "0"], "expected a whole number of 1 or more\n"),
+        (["classify", "--attention-top", "0"], "expected a whole number of 1 or more\n"),
+        (["evaluate", "--threads", "0"], "expected a whole number from 1 to 1024\n"),
+        (["bench", "--batch", "100000000"], "expected a whole number from 1 to 1024\n"),
+    ] {
+        let ended = run(&args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
+    }
 }
 
 #[test]

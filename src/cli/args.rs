@@ -1,13 +1,15 @@
 //! Options that several subcommands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::error::CliError;
+use super::values::whole;
 use crate::config::LogFormat;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::kernels::{Level, Simd, UnsupportedLevel};
-use crate::model::{Location, Model, ModelError};
+use crate::model::{Location, Model};
 
 /// Options of every subcommand.
 #[derive(Debug, clap::Args)]
@@ -58,22 +60,29 @@ impl FromStr for SimdChoice {
 /// Where models are looked up by name.
 #[derive(Debug, clap::Args)]
 pub(super) struct Models {
-    /// Folder of model folders, where models are looked up by name
+    /// Folder of model folders, <DIR>/<name>/model.onnx, where models are looked up by name
     #[arg(long, value_name = "DIR")]
     pub models: Option<PathBuf>,
 }
 
 impl Models {
-    /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
-    pub(super) fn load(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, ModelError> {
-        match reference {
-            Some(reference) => Model::load(&Location::find(reference, self.models.as_deref())?, options),
-            None => Model::bundled(options),
+    /// The folder, if one was given.
+    pub(super) fn folder(&self) -> Result<Option<&Path>, CliError> {
+        match self.models.as_deref() {
+            Some(models) if !models.is_dir() => Err(CliError::Configuration(format!("models is {models:?}, expected a folder that exists"))),
+            models => Ok(models),
         }
     }
 
+    /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
+    pub(super) fn load(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, CliError> {
+        let models = self.folder()?;
+        let location = reference.map_or(Ok(Location::Bundled), |reference| Location::find(reference, models))?;
+        Ok(Model::load(&location, options)?)
+    }
+
     /// As [`Models::load`], and says on standard error what a person should know of the model.
-    pub(super) fn load_and_warn(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, ModelError> {
+    pub(super) fn load_and_warn(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, CliError> {
         let model = self.load(reference, options)?;
         model.describe().network.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", model.name()));
         Ok(model)
@@ -85,13 +94,13 @@ impl Models {
 #[command(next_help_heading = "Limits of a picture")]
 pub(super) struct PictureLimits {
     /// Most pixels, width times height
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = whole(1u64..))]
     pub max_pixels: u64,
     /// Largest width, and largest height
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_side)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_side, value_parser = whole(1u32..))]
     pub max_side: u32,
     /// Most memory of a decoder, the decoded pixels included
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_decoder_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_decoder_bytes, value_parser = whole(1u64..))]
     pub max_decoder_bytes: u64,
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::args::Models;
 use super::error::CliError;
 use super::style::{Theme, paint};
+use super::values::{THREADS, whole};
 use crate::inference::{Engine, EngineError, Gates, LoadOptions};
 use crate::kernels::Simd;
 
@@ -27,11 +28,11 @@ pub(super) struct Args {
     #[command(flatten)]
     models: Models,
     /// Threads, each with runs of its own
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN, value_parser = whole(THREADS))]
     threads: NonZeroUsize,
     /// Images in one run
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
-    batch: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1usize..=1024))]
+    batch: usize,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
@@ -74,9 +75,9 @@ struct Latency {
 /// Loads the model and runs it for the time asked for.
 pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
     let start = Instant::now();
-    let model = args.models.load(args.reference.as_deref(), LoadOptions { batch: args.batch.get(), simd, input_size: None })?;
+    let model = args.models.load(args.reference.as_deref(), LoadOptions { batch: args.batch, simd, input_size: None })?;
     let load = start.elapsed();
-    let values = args.batch.get() * 3 * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
+    let values = args.batch * 3 * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
     let duration = Duration::from_secs_f64(args.seconds);
     let spinner = spinner(args.seconds);
     let (mut runs, elapsed) = measure(model.engine(), &synthetic(values), args.threads, duration)?;
@@ -84,10 +85,10 @@ pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), Cl
     let measurement = Measurement {
         model: model.name().to_owned(),
         threads: args.threads.get(),
-        batch: args.batch.get(),
+        batch: args.batch,
         simd: simd.level().to_string(),
         iterations: runs.len(),
-        images_per_second: (runs.len() * args.batch.get()) as f64 / elapsed.as_secs_f64(),
+        images_per_second: (runs.len() * args.batch) as f64 / elapsed.as_secs_f64(),
         latency_ms: Latency::of(&mut runs),
         peak_rss_bytes: peak_rss_bytes(),
         load_ms: load.as_secs_f64() * 1e3,

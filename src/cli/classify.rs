@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::args::{Models, PictureLimits};
 use super::error::CliError;
 use super::style::Theme;
+use super::values::whole;
 use crate::attention::{AttentionRequest, Detail};
 use crate::classifier::{Classification, Classifier, Options, Ticket};
 use crate::image::Limits;
@@ -38,14 +39,14 @@ pub(super) struct Args {
     model: Option<String>,
     #[command(flatten)]
     models: Models,
-    /// How many classes are named, at most all of the model's
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    top_k: usize,
+    /// How many classes are named [default: 5, or all of a model that has fewer]
+    #[arg(long, value_name = "K", value_parser = whole(1usize..))]
+    top_k: Option<usize>,
     /// How much attention: a line a block, the channels with the largest and smallest gates, or every gate
     #[arg(long, value_name = "DETAIL", default_value = "summary")]
     attention: Detail,
     /// How many channels --attention top and full name
-    #[arg(long, value_name = "N", default_value_t = AttentionRequest::default().top)]
+    #[arg(long, value_name = "N", default_value_t = AttentionRequest::default().top, value_parser = whole(1usize..))]
     attention_top: usize,
     /// Names of SE blocks, separated by commas; * stands for anything [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -78,8 +79,10 @@ impl ValueEnum for Detail {
 
 /// Classifies the pictures one after the other.
 pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
-    let options = Options { top_k: args.top_k, attention: AttentionRequest { detail: args.attention, top: args.attention_top, blocks: args.blocks } };
     let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
+    let top_k = args.top_k.unwrap_or_else(|| Options::default().top_k.min(model.engine().summary().classes));
+    let attention = AttentionRequest { detail: args.attention, top: args.attention_top, blocks: args.blocks };
+    let options = Options { top_k, attention };
     let classifier = Classifier::new(Limits::from(args.limits));
     classifier.check(&model, &options)?;
     let run = Run { classifier, model, options };

@@ -16,6 +16,7 @@ use super::error::CliError;
 use super::style::{Theme, paint};
 use super::table::{Align, Table};
 use super::truth::{self, Example};
+use super::values::{THREADS, whole};
 use crate::attention::{AttentionRequest, Detail};
 use crate::classifier::{Classifier, Options, Ticket};
 use crate::config::AdmissionConfig;
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// Threads [default: one per core that may be used]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(THREADS))]
     threads: Option<NonZeroUsize>,
     /// Print JSON instead of a table
     #[arg(long)]

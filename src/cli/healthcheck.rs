@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::error::CliError;
+use super::values::{address, some_time};
 use crate::config::{HttpConfig, HumanDuration};
 
 /// Ask a running service whether it is ready: exit code 0 or 1
@@ -14,16 +15,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Where the service listens, as it was told itself
-    #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr)]
+    #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr, value_parser = address)]
     http_addr: SocketAddr,
     /// How long to wait for the answer
-    #[arg(long, value_name = "TIME", default_value = "3s")]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = some_time)]
     timeout: HumanDuration,
 }
 
 /// Asks once.
 pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), CliError> {
     let url = args.url.unwrap_or_else(|| format!("http://{}/readyz", reachable(args.http_addr)));
+    if !url.starts_with("http://") {
+        return Err(CliError::Usage(format!("url is {url:?}, expected one as http://127.0.0.1:8080/readyz")));
+    }
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(args.timeout.0)).http_status_as_error(false).proxy(None).build().into();
     let mut answer = agent.get(&url).call().map_err(|error| CliError::Failed(format!("{url} does not answer: {}", reason(&error))))?;
@@ -33,7 +37,8 @@ pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), CliError> {
         return Ok(());
     }
     let body = answer.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
-    Err(CliError::Failed(format!("{url} answers {status} {}", body.trim()).trim_end().to_owned()))
+    let said = body.lines().next().unwrap_or_default();
+    Err(CliError::Failed(format!("{url} answers {status} {said}").trim_end().to_owned()))
 }
 
 fn reason(error: &ureq::Error) -> String {

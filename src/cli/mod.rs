@@ -15,6 +15,7 @@ mod settings;
 mod style;
 mod table;
 mod truth;
+mod values;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::args::PictureLimits;
+use super::args::{Models, PictureLimits};
 use super::error::CliError;
+use super::values::{THREADS, address, some_time, whole};
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
 use crate::kernels::Simd;
@@ -23,9 +24,8 @@ use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of model folders, <DIR>/<name>/model.onnx; all of them are served, by name
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
+    #[command(flatten)]
+    models: Models,
     /// Serve this model alone; may be given several times, the first is the default model
     #[arg(long, value_name = "REF")]
     model: Vec<String>,
@@ -52,28 +52,28 @@ Examples:
 #[command(next_help_heading = "Addresses and requests")]
 struct Http {
     /// Where requests are answered
-    #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr)]
+    #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr, value_parser = address)]
     http_addr: SocketAddr,
     /// Where /metrics and the probes are answered; /metrics is then no longer at --http-addr
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin_addr: Option<SocketAddr>,
     /// Largest request body
-    #[arg(long, value_name = "BYTES", default_value_t = HttpConfig::default().max_body_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = HttpConfig::default().max_body_bytes, value_parser = whole(1u64..))]
     max_body_bytes: u64,
     /// Most pictures in one request
-    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_images_per_request)]
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_images_per_request, value_parser = whole(1usize..))]
     max_images_per_request: usize,
     /// How long a client may take to send a request's head
-    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().header_timeout.into())]
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().header_timeout.into(), value_parser = some_time)]
     header_timeout: HumanDuration,
     /// How long a client may take to send a request's body
-    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().body_timeout.into())]
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().body_timeout.into(), value_parser = some_time)]
     body_timeout: HumanDuration,
     /// How long a request may take from its head to its answer
-    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().request_timeout.into())]
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().request_timeout.into(), value_parser = some_time)]
     request_timeout: HumanDuration,
     /// Most open connections
-    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_connections)]
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_connections, value_parser = whole(1usize..=1_000_000))]
     max_connections: usize,
 }
 
@@ -81,10 +81,10 @@ struct Http {
 #[command(next_help_heading = "Work and shutdown")]
 struct Work {
     /// Threads that decode and run networks [default: one per core that the container may use]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(THREADS))]
     workers: Option<NonZeroUsize>,
     /// Pictures that may wait for a worker; further ones are answered 429
-    #[arg(long, value_name = "N", default_value_t = AdmissionConfig::default().queue)]
+    #[arg(long, value_name = "N", default_value_t = AdmissionConfig::default().queue, value_parser = whole(0usize..=1_000_000))]
     queue: usize,
     /// How long requests are still accepted after SIGTERM, for load balancers to notice
     #[arg(long, value_name = "TIME", default_value_t = DrainConfig::default().grace.into())]
@@ -111,10 +111,7 @@ impl From<Http> for HttpConfig {
 
 /// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
 pub(super) fn run(args: Args, simd: Simd) -> Result<(), CliError> {
-    if let Some(models) = args.models.as_ref().filter(|models| !models.is_dir()) {
-        return Err(CliError::Configuration(format!("models is {:?}, expected a folder that exists", models.display().to_string())));
-    }
-    let locations = locations(args.models, &args.model)?;
+    let locations = locations(args.models.folder()?, &args.model)?;
     let default = AdmissionConfig::default();
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
@@ -132,10 +129,10 @@ async fn serve(config: ServerConfig, locations: Vec<Location>) -> Result<(), Ser
     server.run(move |registry| load_all(registry, &locations, simd), shutdown).await
 }
 
-fn locations(models: Option<PathBuf>, named: &[String]) -> Result<Vec<Location>, ModelError> {
+fn locations(models: Option<&Path>, named: &[String]) -> Result<Vec<Location>, ModelError> {
     match models {
-        _ if !named.is_empty() => named.iter().map(|reference| Location::find(reference, models.as_deref())).collect(),
-        Some(models) => Location::all_in(&models),
+        _ if !named.is_empty() => named.iter().map(|reference| Location::find(reference, models)).collect(),
+        Some(models) => Location::all_in(models),
         None => Ok(vec![Location::Bundled]),
     }
 }

@@ -51,6 +51,8 @@ fn variable(key: &str) -> String {
 /// Gives every option of `command` and its subcommands an environment variable; an empty variable counts as unset.
 fn with_environment(command: Command) -> Command {
     let attach = |arg: Arg| {
+        // So that -1 is a wrong value and not an unknown flag.
+        let arg = if arg.get_long().is_some() && arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
         let name = variable(arg.get_id().as_str());
         let takes_part = arg.get_long().is_some() && arg.get_id() != "print_config";
         if takes_part && env::var_os(&name).is_none_or(|value| !value.is_empty()) { arg.env(name) } else { arg }

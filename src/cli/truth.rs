@@ -32,6 +32,9 @@ pub(super) fn from_tsv(tsv: &Path, images: &Path, classes: usize) -> Result<Vec<
             }
         }
     }
+    if examples.is_empty() {
+        return Err(format!("{}: it names no picture, expected lines of file<TAB>index", tsv.display()));
+    }
     Ok(examples)
 }
 
@@ -49,6 +52,9 @@ pub(super) fn from_folders(images: &Path, model: &Model) -> Result<Vec<Example>,
             format!("{}: {name:?} is no label of {}, the nearest is {nearest:?}", folder.display(), model.name())
         })?;
         examples.extend(entries(&folder)?.into_iter().filter(|path| path.is_file()).map(|path| Example { path, class }));
+    }
+    if examples.is_empty() {
+        return Err(format!("{}: it holds no <label>/<picture>, expected that or a file given as --truth", images.display()));
     }
     Ok(examples)
 }
