@@ -9,6 +9,7 @@
 mod aarch64;
 mod excitation;
 mod level;
+pub mod maps;
 #[cfg(test)]
 mod properties;
 mod scalar;
@@ -30,7 +31,7 @@ pub enum Rectify {
 }
 
 /// What every instruction set implements; the lengths have been checked.
-trait Kernels {
+trait Kernels: maps::MapKernels {
     fn squeeze(&self, map: &[f32], positions: usize, means: &mut [f32]);
     fn excite(&self, excitation: &Excitation, means: &[f32], gates: &mut [f32]);
     fn scale(&self, map: &mut [f32], positions: usize, gates: &[f32]);

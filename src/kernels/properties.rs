@@ -42,10 +42,12 @@ macro_rules! at_every_level {
 }
 
 /// Past the capture of the test harness, which would hide it; in one piece, since tests run side by side.
-fn skipped(property: &str, reason: &UnsupportedLevel) {
+pub(super) fn skipped(property: &str, reason: &UnsupportedLevel) {
     let line = format!("skipped: {property}: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
+
+pub(super) use at_every_level;
 
 at_every_level! {
     squeezes_within_the_stated_tolerance

@@ -3,6 +3,8 @@
 
 use std::arch::aarch64::*;
 
+use crate::kernels::maps::vector::{CHUNK, Taps, map_kernels};
+use crate::kernels::maps::{Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window};
 use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};
 
@@ -17,9 +19,13 @@ impl Neon {
 }
 
 vector_kernels!(Neon, "neon");
+map_kernels!(Neon, "neon");
 
 type Vector = float32x4_t;
 const LANES: usize = 4;
+/// Fills the registers with sums, less what weights and a pixel take.
+const PANEL_SIZE: PanelSize = PanelSize { lanes: LANES, usual: 4, widest: 4 };
+const PIXELS: [usize; 4] = [8, 8, 8, 6];
 
 #[inline]
 #[target_feature(enable = "neon")]
@@ -123,4 +129,11 @@ fn power(n: int32x4_t) -> Vector {
 #[target_feature(enable = "neon")]
 fn sum(v: Vector) -> f32 {
     vaddvq_f32(v)
+}
+
+/// `v`, but NaN where `a` is; NEON's maximum is so already.
+#[inline]
+#[target_feature(enable = "neon")]
+fn or_nan(v: Vector, _a: Vector) -> Vector {
+    v
 }

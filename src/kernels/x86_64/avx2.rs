@@ -3,6 +3,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::kernels::maps::vector::{CHUNK, Taps, map_kernels};
+use crate::kernels::maps::{Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window};
 use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};
 
@@ -17,9 +19,13 @@ impl Avx2 {
 }
 
 vector_kernels!(Avx2, "avx2,fma");
+map_kernels!(Avx2, "avx2,fma");
 
 type Vector = __m256;
 const LANES: usize = 8;
+/// Fills the registers with sums, less what weights and a pixel take.
+const PANEL_SIZE: PanelSize = PanelSize { lanes: LANES, usual: 2, widest: 3 };
+const PIXELS: [usize; 4] = [8, 6, 4, 2];
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -125,4 +131,11 @@ fn sum(v: Vector) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// `v`, but NaN where `a` is.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn or_nan(v: Vector, a: Vector) -> Vector {
+    _mm256_blendv_ps(v, a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
 }

@@ -3,6 +3,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::kernels::maps::vector::{CHUNK, Taps, map_kernels};
+use crate::kernels::maps::{Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window};
 use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};
 
@@ -17,9 +19,13 @@ impl Avx512 {
 }
 
 vector_kernels!(Avx512, "avx512f");
+map_kernels!(Avx512, "avx512f");
 
 type Vector = __m512;
 const LANES: usize = 16;
+/// Fills the registers with sums, less what weights and a pixel take.
+const PANEL_SIZE: PanelSize = PanelSize { lanes: LANES, usual: 4, widest: 4 };
+const PIXELS: [usize; 4] = [8, 8, 8, 6];
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -111,4 +117,11 @@ fn scale_by_power(v: Vector, n: Vector) -> Vector {
 #[target_feature(enable = "avx512f")]
 fn sum(v: Vector) -> f32 {
     _mm512_reduce_add_ps(v)
+}
+
+/// `v`, but NaN where `a` is.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn or_nan(v: Vector, a: Vector) -> Vector {
+    _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a)
 }

@@ -1,0 +1,126 @@
+//! Operators on feature maps that have their channels last, one image at a time.
+//!
+//! Like the rest of `kernels`, safe and total: the layouts are checked before anything is read or written. An operator that writes a part of a
+//! map ([`MapMut::split_at`]) writes the same values as one that writes the whole, so that results do not depend on how work is shared out.
+
+mod convolution;
+mod layout;
+mod nonlinearity;
+mod planar;
+#[cfg(test)]
+mod properties;
+pub(super) mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) mod vector;
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(in crate::kernels) use convolution::Panel;
+pub(in crate::kernels) use convolution::PanelSize;
+pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthwise, Window};
+pub use layout::{Layout, Map, MapMut};
+pub use nonlinearity::Nonlinearity;
+pub use planar::{from_planar, to_planar};
+
+use super::Simd;
+
+/// What a pool takes of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pool {
+    /// The largest value inside the map; padding does not count.
+    Max,
+    /// The mean of the values inside the map.
+    Average,
+    /// The mean over the whole window, padding counted as zeros.
+    AverageWithPadding,
+}
+
+/// What every instruction set implements; layouts have been checked.
+pub(super) trait MapKernels {
+    /// How [`Convolution`] packs its weights for this level.
+    fn panel_size(&self) -> PanelSize;
+    fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>);
+    fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>);
+    fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
+    fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]);
+    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
+    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity);
+    fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity);
+}
+
+/// `output = nonlinearity(convolution(input) + bias + shortcut)`.
+///
+/// A sum of products is within `(products + 2) · 2^-24` of the exact one, relative to the sum of the absolute products.
+///
+/// # Panics
+/// When the channels differ, `input`'s border is narrower than the window needs, `shortcut` is no map like `output`, or the weights were packed
+/// for another instruction set.
+pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
+    let shape = convolution.shape;
+    assert_eq!((input.layout.channels, output.layout.channels), (shape.inputs, shape.outputs), "channels of {shape:?}");
+    assert_eq!(convolution.lanes, simd.kernels().panel_size().lanes, "weights packed for another instruction set");
+    assert_window(shape.window, &input.layout, &output.layout);
+    shortcut.iter().for_each(|shortcut| assert_alike(&shortcut.layout, &output.layout));
+    simd.kernels().convolve(convolution, input, shortcut, output);
+}
+
+/// `output = nonlinearity(convolution(input) + bias)`, each channel by itself; the tolerance is that of [`convolve`].
+///
+/// # Panics
+/// When the channels differ, or `input`'s border is narrower than the window needs.
+pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
+    assert_eq!((input.layout.channels, output.layout.channels), (convolution.channels, convolution.channels), "channels");
+    assert_window(convolution.window, &input.layout, &output.layout);
+    simd.kernels().convolve_depthwise(convolution, input, output);
+}
+
+/// The largest value or the mean of every window; windows may reach beyond the map, whatever its border. A window wholly outside gives 0.
+///
+/// # Panics
+/// When the channels differ.
+pub fn pool(simd: Simd, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
+    assert_eq!(input.layout.channels, output.layout.channels, "channels");
+    simd.kernels().pool(pool, window, input, output);
+}
+
+/// The mean of every channel; `means` is `[C]`.
+///
+/// A mean is within `(H + W + 2) · 2^-24` of the exact one, relative to the mean of the absolute values. The mean of no pixels is NaN.
+///
+/// # Panics
+/// When `means` does not have C values.
+pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
+    assert_eq!(means.len(), map.layout.channels, "means");
+    simd.kernels().squeeze_map(map, means);
+}
+
+/// `map = nonlinearity(map · gates + shortcut)`; `gates` is `[C]`.
+///
+/// # Panics
+/// When `gates` does not have C values, or `shortcut` is no map like `map`.
+pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+    assert_eq!(gates.len(), map.layout.channels, "gates");
+    shortcut.iter().for_each(|shortcut| assert_alike(&shortcut.layout, &map.layout));
+    simd.kernels().recalibrate(map, gates, shortcut, nonlinearity);
+}
+
+/// `map = nonlinearity(map + shortcut)`.
+///
+/// # Panics
+/// When `shortcut` is no map like `map`.
+pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+    assert_alike(&shortcut.layout, &map.layout);
+    simd.kernels().add(map, shortcut, nonlinearity);
+}
+
+/// `map = nonlinearity(map)`.
+pub fn activate(simd: Simd, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+    simd.kernels().activate(map, nonlinearity);
+}
+
+fn assert_window(window: Window, input: &Layout, output: &Layout) {
+    assert!(window.fits(input, output), "{window:?} from {output:?} reaches beyond {input:?}");
+}
+
+fn assert_alike(a: &Layout, b: &Layout) {
+    assert_eq!((a.height, a.width, a.channels), (b.height, b.width, b.channels), "maps of unlike sizes");
+}

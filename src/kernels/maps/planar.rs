@@ -1,0 +1,50 @@
+//! Changes between the layout of the kernels and the usual one, `[C, H, W]`.
+
+use super::layout::{Layout, Map, MapMut};
+
+/// Pixels that are moved together: what they take of both layouts stays in the first cache.
+const TILE: usize = 16;
+
+/// Fills `map` from `planes`, `[C, H, W]`; the border is left alone.
+///
+/// # Panics
+/// When `planes` does not hold C·H·W values.
+pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
+    let layout = map.layout;
+    assert_eq!(planes.len(), layout.channels * layout.pixels(), "planes");
+    for (y, columns) in map.rows() {
+        for first in columns.clone().step_by(TILE) {
+            let columns = first..columns.end.min(first + TILE);
+            let start = map.offset(y, first);
+            for (channel, plane) in planes.chunks_exact(layout.pixels()).enumerate() {
+                let row = &plane[y * layout.width..][columns.clone()];
+                for (value, to) in row.iter().zip(map.data[start + channel..].iter_mut().step_by(layout.stride)) {
+                    *to = *value;
+                }
+            }
+        }
+    }
+}
+
+/// Fills `planes`, `[C, H, W]`, from `map`.
+///
+/// # Panics
+/// When `planes` does not hold C·H·W values.
+pub fn to_planar(map: Map<'_>, planes: &mut [f32]) {
+    let Layout { height, width, channels, stride, .. } = map.layout;
+    assert_eq!(planes.len(), channels * map.layout.pixels(), "planes");
+    if planes.is_empty() {
+        return;
+    }
+    for y in 0..height {
+        for first in (0..width).step_by(TILE) {
+            let start = map.layout.offset(y, first);
+            for (channel, plane) in planes.chunks_exact_mut(height * width).enumerate() {
+                let row = &mut plane[y * width + first..y * width + width.min(first + TILE)];
+                for (to, value) in row.iter_mut().zip(map.data[start + channel..].iter().step_by(stride)) {
+                    *to = *value;
+                }
+            }
+        }
+    }
+}

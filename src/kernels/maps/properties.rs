@@ -1,0 +1,254 @@
+//! What the map kernels promise, checked at every level of the machine against the scalar reference.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernels::properties::{at_every_level, skipped};
+use crate::kernels::{Level, Simd};
+
+at_every_level! {
+    convolves_within_the_stated_tolerance
+    convolves_depthwise_within_the_stated_tolerance
+    pools_within_the_stated_tolerance
+    squeezes_maps_within_the_stated_tolerance
+    recalibrates_adds_and_activates_like_the_reference
+    writes_parts_of_a_map_as_it_writes_the_whole
+    writes_neither_border_nor_the_channels_of_others
+}
+
+fn scalar() -> Simd {
+    Simd::request(Level::Scalar).expect("every machine runs plain Rust")
+}
+
+/// Values that differ from their neighbours, of either sign, below 2 in size.
+fn values(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919 + seed * 104_729) % 4001) as f32 / 1000.0 - 2.0).collect()
+}
+
+/// A map with a border of zeros, as a part of one that is `wider` channels wider.
+fn map(height: usize, width: usize, channels: usize, border: usize, wider: usize, seed: usize) -> (Layout, Vec<f32>) {
+    let layout = Layout { height, width, channels, border, stride: channels + wider };
+    let mut data = vec![0.0; (height + 2 * border) * layout.row()];
+    let planes = values(height * width * channels, seed);
+    from_planar(&planes, &mut MapMut::new(layout, &mut data));
+    (layout, data)
+}
+
+fn planes(layout: Layout, data: &[f32]) -> Vec<f32> {
+    let mut planes = vec![0.0; layout.pixels() * layout.channels];
+    to_planar(Map::new(layout, data), &mut planes);
+    planes
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    (prop_oneof![Just([1, 1]), Just([3, 3]), Just([5, 5]), Just([1, 7]), Just([2, 3])], 1..3usize, 1..3usize, 0..3usize).prop_map(
+        |(kernel, stride, dilation, padding)| Window {
+            kernel,
+            stride: [stride, stride],
+            dilation: [dilation, 1],
+            padding: [padding, padding.min(1)],
+        },
+    )
+}
+
+/// The size of an output whose windows reach `window.padding` beyond the input at the end too, as far as there is one.
+fn output_size(window: &Window, input: [usize; 2]) -> [usize; 2] {
+    let size = |axis: usize| {
+        let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        (input[axis] + 2 * window.padding[axis]).checked_sub(reach).map_or(0, |room| room / window.stride[axis] + 1)
+    };
+    [size(0), size(1)]
+}
+
+fn nonlinearity() -> impl Strategy<Value = Nonlinearity> {
+    prop::sample::select(vec![
+        Nonlinearity::Identity,
+        Nonlinearity::RELU,
+        Nonlinearity::Clamp { min: 0.0, max: 6.0 },
+        Nonlinearity::LeakyRelu { slope: 0.125 },
+        Nonlinearity::Sigmoid,
+        Nonlinearity::HardSigmoid,
+        Nonlinearity::Silu,
+        Nonlinearity::HardSwish,
+    ])
+}
+
+/// No nonlinearity is steeper than 1.1.
+fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) -> Result<(), TestCaseError> {
+    prop_assert_eq!(actual.len(), expected.len());
+    for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
+        prop_assert!((a - e).abs() <= tolerance * 1.1 + e.abs() * 1e-6, "{} instead of {} at {}", a, e, index);
+    }
+    Ok(())
+}
+
+/// (H, W), (group inputs, group outputs, groups), a window, a nonlinearity, channels beside the map, whether a shortcut is added.
+type Case = ([usize; 2], (usize, usize, usize), Window, Nonlinearity, usize, bool);
+
+fn cases() -> impl Strategy<Value = Case> {
+    let channels = prop_oneof![
+        3 => (1..40usize, 1..70usize, Just(1)),
+        1 => (prop::sample::select(vec![1, 4, 8]), prop::sample::select(vec![1, 4, 8, 12]), prop::sample::select(vec![2, 4, 8])),
+    ];
+    ([1..13usize, 1..13usize], channels, window(), nonlinearity(), 0..9usize, any::<bool>())
+}
+
+/// The convolution of `case` at `simd`, written into a map of its own; `parts` says at which pixels the work is cut.
+fn run_convolution(
+    simd: Simd,
+    (size, (inputs, outputs, groups), window, nonlinearity, wider, residual): Case,
+    parts: &[usize],
+) -> (Layout, Vec<f32>) {
+    let shape = ConvolutionShape { inputs: inputs * groups, outputs: outputs * groups, groups, window };
+    let taps = window.kernel[0] * window.kernel[1];
+    let (weights, bias) = (values(shape.outputs * inputs * taps, 1), values(shape.outputs, 2));
+    let convolution = Convolution::new(simd, shape, &weights, &bias, nonlinearity).expect("the weights fit");
+    let output = output_size(&window, size);
+    let (input, input_data) = map(size[0], size[1], shape.inputs, window.border(size, output), wider, 3);
+    let (shortcut, shortcut_data) = map(output[0], output[1], shape.outputs, 1, 0, 4);
+    let layout = Layout { height: output[0], width: output[1], channels: shape.outputs, border: 2, stride: shape.outputs + wider };
+    let mut data = vec![7.0; (output[0] + 4) * layout.row()];
+    let mut rest = MapMut::new(layout, &mut data);
+    for pixel in parts {
+        let (mut part, after) = rest.split_at(*pixel);
+        convolve(simd, &convolution, Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)), &mut part);
+        rest = after;
+    }
+    convolve(simd, &convolution, Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)), &mut rest);
+    (layout, data)
+}
+
+fn convolves_within_the_stated_tolerance(simd: Simd) {
+    proptest!(|(case in cases())| {
+        let ((layout, actual), (_, expected)) = (run_convolution(simd, case, &[]), run_convolution(scalar(), case, &[]));
+        let products = case.1.0 * case.2.kernel[0] * case.2.kernel[1] + 2;
+        let tolerance = products as f32 * 2f32.powi(-24) * (4 * products) as f32;
+        assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
+    });
+}
+
+fn writes_parts_of_a_map_as_it_writes_the_whole(simd: Simd) {
+    proptest!(|(case in cases(), a in 0..150usize, b in 0..150usize)| {
+        prop_assert_eq!(run_convolution(simd, case, &[a.min(b), a.max(b)]).1, run_convolution(simd, case, &[]).1);
+    });
+}
+
+fn writes_neither_border_nor_the_channels_of_others(simd: Simd) {
+    proptest!(|(case in cases())| {
+        let (layout, mut data) = run_convolution(simd, case, &[]);
+        for y in 0..layout.height {
+            for x in 0..layout.width {
+                let at = layout.offset(y, x);
+                data[at..at + layout.channels].fill(7.0);
+            }
+        }
+        prop_assert!(data.iter().all(|value| *value == 7.0));
+    });
+}
+
+fn convolves_depthwise_within_the_stated_tolerance(simd: Simd) {
+    proptest!(|(size in [1..13usize, 1..13usize], channels in 1..40usize, window in window(), nonlinearity in nonlinearity())| {
+        let taps = window.kernel[0] * window.kernel[1];
+        let convolution = Depthwise::new(window, &values(channels * taps, 1), &values(channels, 2), nonlinearity).expect("the weights fit");
+        let output = output_size(&window, size);
+        let (input, data) = map(size[0], size[1], channels, window.border(size, output), 3, 3);
+        let layout = Layout::new(output[0], output[1], channels, 0);
+        let run = |simd| {
+            let mut data_out = vec![0.0; layout.len()];
+            convolve_depthwise(simd, &convolution, Map::new(input, &data), &mut MapMut::new(layout, &mut data_out));
+            data_out
+        };
+        let tolerance = (taps + 2) as f32 * 2f32.powi(-24) * (4 * taps + 2) as f32;
+        assert_close(&run(simd), &run(scalar()), tolerance)?;
+    });
+}
+
+fn pools_within_the_stated_tolerance(simd: Simd) {
+    let kinds = prop::sample::select(vec![Pool::Max, Pool::Average, Pool::AverageWithPadding]);
+    proptest!(|(size in [1..13usize, 1..13usize], channels in 1..40usize, window in window(), kind in kinds, nan in 0..2000usize)| {
+        let output = output_size(&window, size);
+        let (input, mut data) = map(size[0], size[1], channels, 0, 3, 3);
+        if let Some(value) = data.get_mut(nan) {
+            *value = f32::NAN;
+        }
+        let layout = Layout::new(output[0], output[1], channels, 0);
+        let run = |simd| {
+            let mut data_out = vec![0.0; layout.len()];
+            pool(simd, kind, window, Map::new(input, &data), &mut MapMut::new(layout, &mut data_out));
+            data_out
+        };
+        for (a, e) in run(simd).iter().zip(run(scalar())) {
+            prop_assert!(a.is_nan() && e.is_nan() || (a - e).abs() <= 1e-5, "{} instead of {}", a, e);
+        }
+    });
+}
+
+fn squeezes_maps_within_the_stated_tolerance(simd: Simd) {
+    proptest!(|(size in [1..60usize, 1..60usize], channels in 1..80usize)| {
+        let (layout, data) = map(size[0], size[1], channels, 1, 2, 3);
+        let (mut actual, mut expected) = (vec![0.0; channels], vec![0.0; channels]);
+        squeeze_map(simd, Map::new(layout, &data), &mut actual);
+        squeeze_map(scalar(), Map::new(layout, &data), &mut expected);
+        assert_close(&actual, &expected, (size[0] + size[1] + 2) as f32 * 2f32.powi(-24) * 2.0)?;
+    });
+}
+
+fn recalibrates_adds_and_activates_like_the_reference(simd: Simd) {
+    proptest!(|(size in [1..9usize, 1..9usize], channels in 1..40usize, nonlinearity in nonlinearity(), nan in 0..300usize)| {
+        let (layout, mut start) = map(size[0], size[1], channels, 1, 2, 3);
+        if let Some(value) = start.get_mut(nan) {
+            *value = f32::NAN;
+        }
+        let (shortcut, shortcut_data) = map(size[0], size[1], channels, 2, 0, 4);
+        let gates = values(channels, 5);
+        let run = |simd: Simd, operator: usize| {
+            let mut data = start.clone();
+            let (mut map, shortcut) = (MapMut::new(layout, &mut data), Map::new(shortcut, &shortcut_data));
+            match operator {
+                0 => recalibrate(simd, &mut map, &gates, Some(shortcut), nonlinearity),
+                1 => recalibrate(simd, &mut map, &gates, None, nonlinearity),
+                2 => add(simd, &mut map, shortcut, nonlinearity),
+                _ => activate(simd, &mut map, nonlinearity),
+            }
+            data
+        };
+        for operator in 0..4 {
+            for (a, e) in run(simd, operator).iter().zip(run(scalar(), operator)) {
+                prop_assert!(a.is_nan() && e.is_nan() || (a - e).abs() <= 2e-6 * (1.0 + e.abs()), "{} instead of {} by {}", a, e, operator);
+            }
+        }
+    });
+}
+
+#[test]
+fn convolves_as_the_definition_says() {
+    // One 2×2 kernel of stride 1 with a padding of 1 above and to the left, over [[1, 2], [3, 4]].
+    let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
+    let shape = ConvolutionShape { inputs: 1, outputs: 1, groups: 1, window };
+    for simd in Simd::available() {
+        let convolution = Convolution::new(simd, shape, &[1.0, 10.0, 100.0, 1000.0], &[0.5], Nonlinearity::Identity).expect("the weights fit");
+        let layout = Layout::new(2, 2, 1, 1);
+        let (mut input, mut output) = (vec![0.0; layout.len()], vec![0.0; 4]);
+        from_planar(&[1.0, 2.0, 3.0, 4.0], &mut MapMut::new(layout, &mut input));
+        convolve(simd, &convolution, Map::new(layout, &input), None, &mut MapMut::new(Layout::new(2, 2, 1, 0), &mut output));
+        assert_eq!(output, [1000.5, 2100.5, 3010.5, 4321.5]);
+    }
+}
+
+#[test]
+fn refuses_weights_that_do_not_belong_to_the_shape() {
+    let shape = ConvolutionShape { inputs: 4, outputs: 6, groups: 4, window: Window::UNIT };
+    let error = Convolution::new(scalar(), shape, &[0.0; 6], &[0.0; 6], Nonlinearity::Identity).expect_err("4 groups do not divide 6 channels");
+    assert!(error.to_string().starts_with("6 weights and 6 biases for a convolution of"), "{error}");
+    assert!(Depthwise::new(Window::UNIT, &[0.0; 5], &[0.0; 4], Nonlinearity::Identity).is_err());
+}
+
+#[test]
+#[should_panic(expected = "reaches beyond")]
+fn panics_where_the_border_is_narrower_than_the_window_needs() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
+    let shape = ConvolutionShape { inputs: 1, outputs: 1, groups: 1, window };
+    let convolution = Convolution::new(scalar(), shape, &[0.0; 9], &[0.0], Nonlinearity::Identity).expect("the weights fit");
+    let layout = Layout::new(4, 4, 1, 0);
+    convolve(scalar(), &convolution, Map::new(layout, &[0.0; 16]), None, &mut MapMut::new(layout, &mut [0.0; 16]));
+}

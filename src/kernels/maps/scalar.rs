@@ -1,0 +1,115 @@
+//! The reference: the definitions written out, sums in `f64`.
+
+use super::convolution::{Convolution, Depthwise, PanelSize, Window};
+use super::layout::{Layout, Map, MapMut};
+use super::nonlinearity::Nonlinearity;
+use super::{MapKernels, Pool};
+use crate::kernels::scalar::Scalar;
+
+impl MapKernels for Scalar {
+    fn panel_size(&self) -> PanelSize {
+        PanelSize { lanes: 1, usual: 1, widest: 1 }
+    }
+
+    fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
+        let taps = convolution.shape.window.kernel[0] * convolution.shape.window.kernel[1];
+        for_each_pixel(output, |y, x, channels| {
+            for panel in &convolution.panels {
+                let weights = &convolution.weights[panel.weights..][..taps * convolution.depth];
+                let mut sum = f64::from(convolution.bias[panel.bias]);
+                for (tap, weights) in weights.chunks_exact(convolution.depth).enumerate() {
+                    let at = tap_offset(&convolution.shape.window, &input.layout, y, x, tap) + panel.input;
+                    sum += weights.iter().zip(&input.data[at..]).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum::<f64>();
+                }
+                if let Some(shortcut) = shortcut {
+                    sum += f64::from(shortcut.data[shortcut.layout.offset(y, x) + panel.first]);
+                }
+                channels[panel.first] = convolution.nonlinearity.apply(sum as f32);
+            }
+        });
+    }
+
+    fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
+        for_each_pixel(output, |y, x, channels| {
+            for (channel, value) in channels.iter_mut().enumerate() {
+                let mut sum = f64::from(convolution.bias[channel]);
+                for (tap, weights) in convolution.weights.chunks_exact(convolution.channels).enumerate() {
+                    let at = tap_offset(&convolution.window, &input.layout, y, x, tap);
+                    sum += f64::from(weights[channel]) * f64::from(input.data[at + channel]);
+                }
+                *value = convolution.nonlinearity.apply(sum as f32);
+            }
+        });
+    }
+
+    fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
+        for_each_pixel(output, |y, x, channels| {
+            let (taps, inside) = taps_inside(&window, &input.layout, y, x);
+            for (channel, value) in channels.iter_mut().enumerate() {
+                let values = inside.clone().map(|at| input.data[at + channel]);
+                let sum = values.clone().map(f64::from).sum::<f64>();
+                *value = match pool {
+                    Pool::Max => values.reduce(|a, b| if a.is_nan() || a > b { a } else { b }).unwrap_or(0.0),
+                    Pool::Average => (sum / inside.clone().count().max(1) as f64) as f32,
+                    Pool::AverageWithPadding => (sum / taps as f64) as f32,
+                };
+            }
+        });
+    }
+
+    fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]) {
+        for (channel, mean) in means.iter_mut().enumerate() {
+            let pixels = (0..map.layout.height).flat_map(|y| (0..map.layout.width).map(move |x| (y, x)));
+            let sum: f64 = pixels.map(|(y, x)| f64::from(map.data[map.layout.offset(y, x) + channel])).sum();
+            *mean = (sum / map.layout.pixels() as f64) as f32;
+        }
+    }
+
+    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+        for_each_pixel(map, |y, x, channels| {
+            for (channel, (value, gate)) in channels.iter_mut().zip(gates).enumerate() {
+                let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel]);
+                *value = nonlinearity.apply(*value * gate + shortcut);
+            }
+        });
+    }
+
+    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+        for_each_pixel(map, |y, x, channels| {
+            for (value, shortcut) in channels.iter_mut().zip(&shortcut.data[shortcut.layout.offset(y, x)..]) {
+                *value = nonlinearity.apply(*value + shortcut);
+            }
+        });
+    }
+
+    fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+        for_each_pixel(map, |_, _, channels| channels.iter_mut().for_each(|value| *value = nonlinearity.apply(*value)));
+    }
+}
+
+fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut [f32])) {
+    for (y, columns) in map.rows() {
+        for x in columns {
+            let at = map.offset(y, x);
+            visit(y, x, &mut map.data[at..][..map.layout.channels]);
+        }
+    }
+}
+
+/// Where the input of a tap begins; it may lie in the border.
+fn tap_offset(window: &Window, input: &Layout, y: usize, x: usize, tap: usize) -> usize {
+    let row = y * window.stride[0] + tap / window.kernel[1] * window.dilation[0] + input.border - window.padding[0];
+    let column = x * window.stride[1] + tap % window.kernel[1] * window.dilation[1] + input.border - window.padding[1];
+    row * input.row() + column * input.stride
+}
+
+/// The number of taps, and where those begin that lie inside the map.
+fn taps_inside(window: &Window, input: &Layout, y: usize, x: usize) -> (usize, impl Iterator<Item = usize> + Clone) {
+    let (window, input, taps) = (*window, *input, window.kernel[0] * window.kernel[1]);
+    let inside = (0..taps).filter_map(move |tap| {
+        let row = (y * window.stride[0] + tap / window.kernel[1] * window.dilation[0]).checked_sub(window.padding[0])?;
+        let column = (x * window.stride[1] + tap % window.kernel[1] * window.dilation[1]).checked_sub(window.padding[1])?;
+        (row < input.height && column < input.width).then(|| input.offset(row, column))
+    });
+    (taps, inside)
+}

@@ -1,0 +1,490 @@
+//! The map kernels in terms of vectors, stamped once per instruction set beside `kernels::vector`, whose primitives they use.
+//!
+//! Three more are needed: `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
+//! `or_nan(v, a)`, which is NaN where `a` is and else `v`.
+
+/// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
+pub(in crate::kernels) const CHUNK: usize = 96;
+
+/// Where one tap after the other lies, in values.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Taps {
+    pub(in crate::kernels) rows: usize,
+    pub(in crate::kernels) row_step: usize,
+    pub(in crate::kernels) columns: usize,
+    pub(in crate::kernels) column_step: usize,
+    /// Contiguous values that each tap reads.
+    pub(in crate::kernels) depth: usize,
+}
+
+macro_rules! map_kernels {
+    ($proof:ident, $features:literal) => {
+        impl crate::kernels::maps::MapKernels for $proof {
+            fn panel_size(&self) -> PanelSize {
+                PANEL_SIZE
+            }
+
+            fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
+                // SAFETY: possession of `self` proves the features; the caller has checked that window and shortcut lie inside the maps.
+                unsafe { convolve(convolution, input, shortcut, output) }
+            }
+
+            fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
+                // SAFETY: as above.
+                unsafe { convolve_depthwise(convolution, input, output) }
+            }
+
+            fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
+                // SAFETY: possession of `self` proves the features.
+                unsafe { pool_map(pool, window, input, output) }
+            }
+
+            fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe { squeeze_map(map, means) }
+            }
+
+            fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+                // SAFETY: as above.
+                unsafe { recalibrate(map, gates, shortcut, nonlinearity) }
+            }
+
+            fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+                // SAFETY: as above.
+                unsafe { add_map(map, shortcut, nonlinearity) }
+            }
+
+            fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+                // SAFETY: as above.
+                unsafe { activate_map(map, nonlinearity) }
+            }
+        }
+
+        /// Where up to `CHUNK` pixels lie in the maps, in values.
+        struct Chunk {
+            pixels: usize,
+            inputs: [usize; CHUNK],
+            outputs: [usize; CHUNK],
+            shortcuts: [usize; CHUNK],
+        }
+
+        /// # Safety
+        /// All taps of every pixel of `output` must lie in `input`'s memory, and `shortcut` must have a pixel for each.
+        #[target_feature(enable = $features)]
+        unsafe fn convolve(convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
+            let window = &convolution.shape.window;
+            let taps = taps(window, &input.layout, convolution.depth, convolution.shape.groups == 1);
+            let mut chunk = Chunk { pixels: 0, inputs: [0; CHUNK], outputs: [0; CHUNK], shortcuts: [0; CHUNK] };
+            let rest = output.pixels.len();
+            // Chunks of one size, so that the last one is not a small one.
+            let size = rest.div_ceil(rest.div_ceil(CHUNK).max(1)).next_multiple_of(PIXELS[PANEL_SIZE.usual - 1]).min(CHUNK);
+            for (y, columns) in output.rows() {
+                for x in columns {
+                    chunk.inputs[chunk.pixels] = first_tap(window, &input.layout, y, x);
+                    chunk.outputs[chunk.pixels] = output.offset(y, x);
+                    chunk.shortcuts[chunk.pixels] = shortcut.map_or(0, |s| s.layout.offset(y, x));
+                    chunk.pixels += 1;
+                    if chunk.pixels == size {
+                        // SAFETY: the offsets are those of pixels whose taps the caller answers for.
+                        unsafe { convolve_chunk(convolution, &taps, &chunk, input.data, shortcut.map(|s| s.data), output.data) };
+                        chunk.pixels = 0;
+                    }
+                }
+            }
+            // SAFETY: as above.
+            unsafe { convolve_chunk(convolution, &taps, &chunk, input.data, shortcut.map(|s| s.data), output.data) };
+        }
+
+        /// # Safety
+        /// As for `convolve`, of the pixels of `chunk`.
+        #[target_feature(enable = $features)]
+        unsafe fn convolve_chunk(c: &Convolution, taps: &Taps, chunk: &Chunk, input: &[f32], shortcut: Option<&[f32]>, output: &mut [f32]) {
+            let data = (input, shortcut, output);
+            // SAFETY: the caller's.
+            unsafe {
+                for panel in &c.panels {
+                    match panel.vectors {
+                        1 => convolve_panel::<{ PIXELS[0] }, 1>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
+                        2 => convolve_panel::<{ PIXELS[1] }, 2>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
+                        3 => convolve_panel::<{ PIXELS[2] }, 3>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
+                        _ => convolve_panel::<{ PIXELS[3] }, 4>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
+                    }
+                }
+            }
+        }
+
+        /// # Safety
+        /// As for `convolve`, of the pixels of `chunk`; the panel has `V` vectors.
+        #[target_feature(enable = $features)]
+        unsafe fn convolve_panel<const P: usize, const V: usize>(
+            c: &Convolution,
+            panel: &Panel,
+            taps: &Taps,
+            chunk: &Chunk,
+            (input, shortcut, output): (&[f32], Option<&[f32]>, &mut [f32]),
+        ) {
+            let mut first = 0;
+            // SAFETY: the caller's.
+            unsafe {
+                while first < chunk.pixels {
+                    let data = (input, shortcut, &mut *output);
+                    match chunk.pixels - first {
+                        1 => convolve_tile::<1, V>(c, panel, taps, chunk, first, data),
+                        2 if P > 2 => convolve_tile::<2, V>(c, panel, taps, chunk, first, data),
+                        3 if P > 3 => convolve_tile::<3, V>(c, panel, taps, chunk, first, data),
+                        4 if P > 4 => convolve_tile::<4, V>(c, panel, taps, chunk, first, data),
+                        5 if P > 5 => convolve_tile::<5, V>(c, panel, taps, chunk, first, data),
+                        6 if P > 6 => convolve_tile::<6, V>(c, panel, taps, chunk, first, data),
+                        7 if P > 7 => convolve_tile::<7, V>(c, panel, taps, chunk, first, data),
+                        _ => convolve_tile::<P, V>(c, panel, taps, chunk, first, data),
+                    }
+                    first += P;
+                }
+            }
+        }
+
+        /// `P` pixels times `V` vectors of output channels, whose sums stay in registers.
+        ///
+        /// # Safety
+        /// As for `convolve`, of `P` pixels of `chunk` from `first`; the panel has `V` vectors.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn convolve_tile<const P: usize, const V: usize>(
+            c: &Convolution,
+            panel: &Panel,
+            taps: &Taps,
+            chunk: &Chunk,
+            first: usize,
+            (input, shortcut, output): (&[f32], Option<&[f32]>, &mut [f32]),
+        ) {
+            // SAFETY: the taps of all pixels are inside `input`, and the panel's weights and biases, which `Convolution::new` packed for this
+            // shape, are inside theirs.
+            let sums = unsafe {
+                let mut pixels = [input.as_ptr(); P];
+                for p in 0..P {
+                    pixels[p] = input.as_ptr().add(chunk.inputs[first + p] + panel.input);
+                }
+                tile::<P, V>(pixels, taps, c.weights.as_ptr().add(panel.weights), c.bias.as_ptr().add(panel.bias))
+            };
+            if panel.outputs == V * LANES {
+                for p in 0..P {
+                    let to = &mut output[chunk.outputs[first + p] + panel.first..][..V * LANES];
+                    let from = shortcut.map(|s| &s[chunk.shortcuts[first + p] + panel.first..][..V * LANES]);
+                    for (v, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
+                        let mut sum = sums[p][v];
+                        if let Some(from) = from {
+                            sum = add(sum, load(&from.as_chunks().0[v]));
+                        }
+                        store(to, apply(c.nonlinearity, sum));
+                    }
+                }
+                return;
+            }
+            for p in 0..P {
+                let to = &mut output[chunk.outputs[first + p] + panel.first..][..panel.outputs];
+                for (v, to) in to.chunks_mut(LANES).enumerate() {
+                    let mut sum = sums[p][v];
+                    if let Some(shortcut) = shortcut {
+                        sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + panel.first + v * LANES..][..to.len()]));
+                    }
+                    store_tail(to, apply(c.nonlinearity, sum));
+                }
+            }
+        }
+
+        /// # Safety
+        /// From every pixel, all taps must be readable, and all weights and biases of a panel of `V` vectors.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn tile<const P: usize, const V: usize>(
+            pixels: [*const f32; P],
+            taps: &Taps,
+            weights: *const f32,
+            bias: *const f32,
+        ) -> [[Vector; V]; P] {
+            let mut weights = weights.cast::<[f32; LANES]>();
+            let bias = bias.cast::<[f32; LANES]>();
+            let mut sums = [[splat(0.0); V]; P];
+            // SAFETY: the caller's.
+            unsafe {
+                for v in 0..V {
+                    let bias = load(&*bias.add(v));
+                    for p in 0..P {
+                        sums[p][v] = bias;
+                    }
+                }
+                for row in 0..taps.rows {
+                    for column in 0..taps.columns {
+                        let tap = row * taps.row_step + column * taps.column_step;
+                        for at in tap..tap + taps.depth {
+                            let mut w = [splat(0.0); V];
+                            for v in 0..V {
+                                w[v] = load(&*weights.add(v));
+                            }
+                            for p in 0..P {
+                                let x = splat(*pixels[p].add(at));
+                                for v in 0..V {
+                                    sums[p][v] = fma(x, w[v], sums[p][v]);
+                                }
+                            }
+                            weights = weights.add(V);
+                        }
+                    }
+                }
+            }
+            sums
+        }
+
+        /// # Safety
+        /// All taps of every pixel of `output` must lie in `input`'s memory.
+        #[target_feature(enable = $features)]
+        unsafe fn convolve_depthwise(c: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
+            let taps = taps(&c.window, &input.layout, 1, false);
+            let step = c.window.stride[1] * input.layout.stride;
+            // Two vectors at a time over the whole map: what neighbouring pixels read stays in the first cache.
+            for channel in (0..c.channels).step_by(2 * LANES) {
+                for (y, columns) in output.rows() {
+                    let (mut x, end) = (columns.start, columns.end);
+                    while x < end {
+                        let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
+                        let pixels = if c.channels - channel < 2 * LANES {
+                            1
+                        } else if end - x < 4 {
+                            end - x
+                        } else {
+                            4
+                        };
+                        // SAFETY: the taps of all pixels of the row are inside `input`; two vectors of channels are left where they are read.
+                        unsafe {
+                            match pixels {
+                                _ if c.channels - channel < 2 * LANES => depthwise_tail(c, &taps, channel, at, (input.data, output.data)),
+                                1 => depthwise_tile::<1>(c, &taps, channel, step, at, (input.data, output)),
+                                2 => depthwise_tile::<2>(c, &taps, channel, step, at, (input.data, output)),
+                                3 => depthwise_tile::<3>(c, &taps, channel, step, at, (input.data, output)),
+                                _ => depthwise_tile::<4>(c, &taps, channel, step, at, (input.data, output)),
+                            }
+                        }
+                        x += pixels;
+                    }
+                }
+            }
+        }
+
+        /// `P` neighbouring pixels, two vectors of channels.
+        ///
+        /// # Safety
+        /// All taps of the pixels must lie in the input, and two vectors of channels from `channel` must exist.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn depthwise_tile<const P: usize>(
+            c: &Depthwise,
+            taps: &Taps,
+            channel: usize,
+            step: usize,
+            (from, to): (usize, usize),
+            (input, output): (&[f32], &mut MapMut<'_>),
+        ) {
+            let mut sums = [[splat(0.0); 2]; P];
+            // SAFETY: the caller's.
+            unsafe {
+                let bias = c.bias.as_ptr().add(channel).cast::<[f32; LANES]>();
+                for p in 0..P {
+                    sums[p] = [load(&*bias), load(&*bias.add(1))];
+                }
+                let mut weights = c.weights.as_ptr().add(channel);
+                for row in 0..taps.rows {
+                    for column in 0..taps.columns {
+                        let pixel = input.as_ptr().add(from + channel + row * taps.row_step + column * taps.column_step);
+                        let w = weights.cast::<[f32; LANES]>();
+                        let w = [load(&*w), load(&*w.add(1))];
+                        for p in 0..P {
+                            let x = pixel.add(p * step).cast::<[f32; LANES]>();
+                            sums[p] = [fma(load(&*x), w[0], sums[p][0]), fma(load(&*x.add(1)), w[1], sums[p][1])];
+                        }
+                        weights = weights.wrapping_add(c.channels);
+                    }
+                }
+            }
+            for p in 0..P {
+                let to = &mut output.data[to + p * output.layout.stride + channel..][..2 * LANES];
+                for (to, sum) in to.as_chunks_mut().0.iter_mut().zip(sums[p]) {
+                    store(to, apply(c.nonlinearity, sum));
+                }
+            }
+        }
+
+        /// One pixel, the last channels.
+        #[target_feature(enable = $features)]
+        fn depthwise_tail(c: &Depthwise, taps: &Taps, channel: usize, (from, to): (usize, usize), (input, output): (&[f32], &mut [f32])) {
+            for first in (channel..c.channels).step_by(LANES) {
+                let channels = first..c.channels.min(first + LANES);
+                let mut sum = load_tail(&c.bias[channels.clone()]);
+                for row in 0..taps.rows {
+                    for column in 0..taps.columns {
+                        let weights = &c.weights[(row * taps.columns + column) * c.channels..][channels.clone()];
+                        let values = &input[from + row * taps.row_step + column * taps.column_step..][channels.clone()];
+                        sum = fma(load_tail(values), load_tail(weights), sum);
+                    }
+                }
+                store_tail(&mut output[to..][channels], apply(c.nonlinearity, sum));
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn pool_map(pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
+            let layout = input.layout;
+            let inside = |axis: usize, at: usize, size: usize| {
+                let (start, step) = ((at * window.stride[axis]) as isize - window.padding[axis] as isize, window.dilation[axis] as isize);
+                (0..window.kernel[axis] as isize)
+                    .map(move |tap| start + tap * step)
+                    .filter(move |at| (0..size as isize).contains(at))
+                    .map(|at| at as usize)
+            };
+            for (y, columns) in output.rows() {
+                for x in columns {
+                    let to = output.offset(y, x);
+                    let taps = inside(0, y, layout.height).count() * inside(1, x, layout.width).count();
+                    let share = match pool {
+                        Pool::Max => 1.0,
+                        Pool::Average => 1.0 / taps.max(1) as f32,
+                        Pool::AverageWithPadding => 1.0 / (window.kernel[0] * window.kernel[1]) as f32,
+                    };
+                    let start = if pool == Pool::Max && taps > 0 { f32::NEG_INFINITY } else { 0.0 };
+                    for (vector, to) in output.data[to..][..layout.channels].chunks_mut(LANES).enumerate() {
+                        let mut sum = splat(start);
+                        for row in inside(0, y, layout.height) {
+                            for column in inside(1, x, layout.width) {
+                                let values = &input.data[layout.offset(row, column) + vector * LANES..][..to.len()];
+                                let values = load_part(values);
+                                sum = if pool == Pool::Max { or_nan(max(sum, values), sum) } else { add(sum, values) };
+                            }
+                        }
+                        store_part(to, if pool == Pool::Max { sum } else { mul(sum, splat(share)) });
+                    }
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn squeeze_map(map: Map<'_>, means: &mut [f32]) {
+            let layout = map.layout;
+            let pixels = layout.pixels() as f32;
+            for (block, means) in means.chunks_mut(4 * LANES).enumerate() {
+                let mut sums = [splat(0.0); 4];
+                for y in 0..layout.height {
+                    let mut row = [splat(0.0); 4];
+                    for x in 0..layout.width {
+                        let values = &map.data[layout.offset(y, x) + block * 4 * LANES..][..means.len()];
+                        match values.as_chunks() {
+                            ([a, b, c, d], []) => {
+                                row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
+                            }
+                            _ => {
+                                for (sum, values) in row.iter_mut().zip(values.chunks(LANES)) {
+                                    *sum = add(*sum, load_part(values));
+                                }
+                            }
+                        }
+                    }
+                    for (sum, row) in sums.iter_mut().zip(row) {
+                        *sum = add(*sum, row);
+                    }
+                }
+                for (means, sum) in means.chunks_mut(LANES).zip(sums) {
+                    store_part(means, div(sum, splat(pixels)));
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+            for (y, columns) in map.rows() {
+                for x in columns {
+                    let at = map.offset(y, x);
+                    let shortcut = shortcut.map(|s| &s.data[s.layout.offset(y, x)..][..gates.len()]);
+                    for (vector, (values, gates)) in map.data[at..][..gates.len()].chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
+                        let scaled = match shortcut {
+                            Some(shortcut) => fma(load_part(values), load_part(gates), load_part(&shortcut[vector * LANES..][..values.len()])),
+                            None => mul(load_part(values), load_part(gates)),
+                        };
+                        store_part(values, apply(nonlinearity, scaled));
+                    }
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+            for (y, columns) in map.rows() {
+                for x in columns {
+                    let at = map.offset(y, x);
+                    let shortcut = &shortcut.data[shortcut.layout.offset(y, x)..][..map.layout.channels];
+                    for (values, shortcut) in map.data[at..][..map.layout.channels].chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
+                        store_part(values, apply(nonlinearity, add(load_part(values), load_part(shortcut))));
+                    }
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn activate_map(map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+            for (y, columns) in map.rows() {
+                for x in columns {
+                    let at = map.offset(y, x);
+                    for values in map.data[at..][..map.layout.channels].chunks_mut(LANES) {
+                        store_part(values, apply(nonlinearity, load_part(values)));
+                    }
+                }
+            }
+        }
+
+        /// Up to a whole vector.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn load_part(values: &[f32]) -> Vector {
+            values.try_into().map_or_else(|_| load_tail(values), |values: &[f32; LANES]| load(values))
+        }
+
+        /// Up to a whole vector.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn store_part(values: &mut [f32], v: Vector) {
+            match <&mut [f32; LANES]>::try_from(&mut *values) {
+                Ok(values) => store(values, v),
+                Err(_) => store_tail(values, v),
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn apply(nonlinearity: Nonlinearity, x: Vector) -> Vector {
+            match nonlinearity {
+                Nonlinearity::Identity => x,
+                Nonlinearity::Clamp { min: least, max: most } => min(splat(most), max(splat(least), x)),
+                Nonlinearity::LeakyRelu { slope } => add(max(splat(0.0), x), mul(splat(slope), min(splat(0.0), x))),
+                Nonlinearity::Sigmoid => sigmoid(x),
+                Nonlinearity::HardSigmoid => hard_sigmoid(x),
+                Nonlinearity::Silu => mul(x, sigmoid(x)),
+                Nonlinearity::HardSwish => mul(x, hard_sigmoid(x)),
+            }
+        }
+
+        fn taps(window: &Window, input: &Layout, depth: usize, all_channels: bool) -> Taps {
+            let [rows, columns] = window.kernel;
+            let row_step = window.dilation[0] * input.row();
+            // Where the taps of a row touch, they are one long tap.
+            if all_channels && window.dilation[1] == 1 && depth == input.stride {
+                return Taps { rows, row_step, columns: 1, column_step: 0, depth: columns * depth };
+            }
+            Taps { rows, row_step, columns, column_step: window.dilation[1] * input.stride, depth }
+        }
+
+        fn first_tap(window: &Window, input: &Layout, y: usize, x: usize) -> usize {
+            let row = y * window.stride[0] + input.border - window.padding[0];
+            let column = x * window.stride[1] + input.border - window.padding[1];
+            row * input.row() + column * input.stride
+        }
+    };
+}
+
+pub(in crate::kernels) use map_kernels;
