@@ -2,7 +2,8 @@
 //!
 //! A squeeze-and-excitation (SE) block (Hu et al., arXiv 1709.01507) averages every channel of a feature map over space (squeeze), passes the
 //! averages through two small fully connected layers that end in a sigmoid (excitation), and multiplies every channel by its gate (scale).
-//! senet finds these blocks in an unmodified ONNX file, runs each as one fused SIMD operator, and returns the gates beside the labels.
+//! senet finds these blocks in an unmodified ONNX file, runs them and the convolutions around them on SIMD kernels, and returns the gates beside
+//! the labels.
 //!
 //! # The way of a request
 //!

@@ -6,6 +6,7 @@
 mod block;
 mod clamp;
 mod linear;
+mod lower;
 mod names;
 mod pattern;
 mod rewrite;
@@ -15,5 +16,6 @@ mod squeeze_excite;
 mod tests;
 
 pub use block::SeBlockInfo;
+pub use lower::lower;
 pub use names::ParameterNames;
 pub use rewrite::fuse_squeeze_excite;

@@ -12,9 +12,9 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
-use crate::graph::fuse_squeeze_excite;
-use crate::kernels::Simd;
-use crate::ops::SqueezeExcite;
+use crate::graph::{fuse_squeeze_excite, lower};
+use crate::kernels::{Level, Simd};
+use crate::ops::{Region, SqueezeExcite};
 
 /// Which rewrites a network goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,10 @@ impl Network {
                 Rewrite::All => fuse_squeeze_excite(&mut model, simd, &parameters)?,
                 Rewrite::Nothing => vec![],
             };
+            // The plain kernels are a reference; stock tract is faster than they are.
+            if rewrite == Rewrite::All && simd.level() != Level::Scalar {
+                lower(&mut model, input_shape[0], simd)?;
+            }
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
@@ -143,7 +147,11 @@ fn count_operators(model: &TypedModel) -> TractResult<OperatorCounts> {
     let mut counts = OperatorCounts::default();
     for node in model.eval_order()? {
         let node = model.node(node);
-        if node.op_is::<SqueezeExcite>() {
+        if let Some(region) = node.op_as::<Region>() {
+            let (blocks, others) = region.count();
+            counts.squeeze_excite += blocks;
+            counts.blocked += others;
+        } else if node.op_is::<SqueezeExcite>() {
             counts.squeeze_excite += 1;
         } else if !node.op_is::<Const>() && !node.op_is::<TypedSource>() {
             counts.tract += 1;

@@ -20,7 +20,7 @@ pub struct TensorInfo {
 pub struct OperatorCounts {
     /// Fused squeeze-and-excitation operators.
     pub squeeze_excite: usize,
-    /// Operators lowered to the blocked layout.
+    /// Other operators that run on maps with the channels last; what is fused into a convolution is not counted.
     pub blocked: usize,
     /// Operators of stock tract.
     pub tract: usize,

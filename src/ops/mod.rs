@@ -1,5 +1,7 @@
 //! The operators of ours that tract's plans run; each a thin `TypedOp` around `kernels`.
 
+mod region;
 mod squeeze_excite;
 
+pub(crate) use region::{Output, Region, Slot, Step, Steps};
 pub(crate) use squeeze_excite::SqueezeExcite;

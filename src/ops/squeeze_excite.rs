@@ -25,6 +25,15 @@ impl SqueezeExcite {
         Self { excitation: Arc::new(excitation), simd, shortcut }
     }
 
+    pub(crate) fn excitation(&self) -> Arc<Excitation> {
+        self.excitation.clone()
+    }
+
+    /// What follows the addition of the shortcut, where there is one.
+    pub(crate) fn rectify(&self) -> Option<Rectify> {
+        self.shortcut
+    }
+
     fn recalibrate(&self, map: &mut [f32], shortcut: Option<&[f32]>, positions: usize, gates: &mut [f32]) {
         let channels = self.excitation.channels();
         let image = (channels * positions).max(1);

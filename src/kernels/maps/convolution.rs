@@ -216,6 +216,11 @@ impl Depthwise {
         Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec() })
     }
 
+    /// How it moves.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
     /// Bytes of the packed weights and biases.
     pub fn bytes(&self) -> usize {
         size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())

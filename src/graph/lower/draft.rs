@@ -1,0 +1,270 @@
+//! From recognised operators to the steps of a region: what can be fused is, every map gets its border, and memory is shared out.
+
+use std::collections::HashMap;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+
+use super::operator::{Operator, Recognised, map_size};
+use crate::graph::pattern::shape;
+use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool};
+use crate::kernels::{Rectify, Simd};
+use crate::ops::{Output, Slot, Step, Steps};
+
+/// A convolution that may still take in what follows it.
+struct Open {
+    shape: ConvolutionShape,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    from: usize,
+    shortcut: Option<usize>,
+    to: usize,
+    nonlinearity: Nonlinearity,
+}
+
+enum Drafted {
+    Convolution(Open),
+    Ready(Step),
+}
+
+/// A region being put together.
+pub(super) struct Draft<'a> {
+    model: &'a TypedModel,
+    recognised: &'a HashMap<usize, Recognised>,
+    batch: usize,
+    /// How often each wire is still to be read; outputs once more.
+    uses: HashMap<OutletId, usize>,
+    inputs: Vec<OutletId>,
+    sizes: Vec<[usize; 3]>,
+    /// The slot of every wire.
+    slots: HashMap<OutletId, usize>,
+    /// The step that wrote each slot last.
+    writers: Vec<usize>,
+    steps: Vec<Drafted>,
+    gates: HashMap<OutletId, (usize, usize)>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        model: &'a TypedModel,
+        nodes: &[usize],
+        recognised: &'a HashMap<usize, Recognised>,
+        outputs: &[OutletId],
+        batch: usize,
+    ) -> Self {
+        let mut uses = HashMap::new();
+        for wire in nodes.iter().flat_map(|node| &recognised[node].inputs).chain(outputs) {
+            *uses.entry(*wire).or_insert(0) += 1;
+        }
+        let (inputs, sizes, slots, writers, steps, gates) = Default::default();
+        Self { model, recognised, batch, uses, inputs, sizes, slots, writers, steps, gates }
+    }
+
+    /// Adds the steps of `node`; its inputs must have been added before, or come from outside.
+    pub(super) fn push(&mut self, node: usize) -> TractResult<()> {
+        let Recognised { operator, inputs } = &self.recognised[&node];
+        let output = OutletId::new(node, 0);
+        let maps = inputs.iter().map(|input| self.read(*input)).collect::<TractResult<TVec<usize>>>()?;
+        let slot = match operator {
+            Operator::Convolution { shape, weights, bias } => {
+                let to = self.new_slot(output)?;
+                let (weights, bias, nonlinearity) = (weights.clone(), bias.clone(), Nonlinearity::Identity);
+                self.write(Drafted::Convolution(Open { shape: *shape, weights, bias, from: maps[0], shortcut: None, to, nonlinearity }), to)
+            }
+            Operator::Bias(bias) => {
+                let open = self.open(inputs[0], maps[0]).context("a bias without its convolution")?;
+                open.bias.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
+                maps[0]
+            }
+            Operator::MaxPool(window) => {
+                let to = self.new_slot(output)?;
+                self.write(Drafted::Ready(Step::Pool { pool: Pool::Max, window: *window, from: maps[0], to }), to)
+            }
+            Operator::Activation(nonlinearity) => match self.open(inputs[0], maps[0]) {
+                Some(open) => {
+                    open.nonlinearity = *nonlinearity;
+                    maps[0]
+                }
+                None => {
+                    let map = self.own(inputs[0], maps[0], output)?;
+                    self.write(Drafted::Ready(Step::Activate { map, nonlinearity: *nonlinearity }), map)
+                }
+            },
+            Operator::Add => self.add(inputs, &maps, output)?,
+            Operator::SqueezeExcite(op) => {
+                let map = self.own(inputs[0], maps[0], output)?;
+                let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };
+                let excitation = op.excitation();
+                let gates = self.gates.len();
+                self.gates.insert(OutletId::new(node, 1), (gates, excitation.channels()));
+                let shortcut = maps.get(1).copied();
+                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates }), map)
+            }
+        };
+        self.slots.insert(output, slot);
+        for input in inputs {
+            self.uses.entry(*input).and_modify(|uses| *uses -= 1);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, inputs: &[OutletId], maps: &[usize], output: OutletId) -> TractResult<usize> {
+        for (this, other) in [(0, 1), (1, 0)] {
+            let other_is_earlier = self.writers[maps[other]] < self.writers[maps[this]];
+            if let Some(open) = self.open(inputs[this], maps[this]).filter(|open| open.shortcut.is_none() && other_is_earlier && !open.is_depthwise())
+            {
+                open.shortcut = Some(maps[other]);
+                return Ok(maps[this]);
+            }
+        }
+        let map = self.own(inputs[0], maps[0], output)?;
+        Ok(self.write(Drafted::Ready(Step::Add { map, shortcut: maps[1], nonlinearity: Nonlinearity::Identity }), map))
+    }
+
+    /// The slot of `wire`, which is loaded if it comes from outside.
+    fn read(&mut self, wire: OutletId) -> TractResult<usize> {
+        if let Some(slot) = self.slots.get(&wire) {
+            return Ok(*slot);
+        }
+        let to = self.new_slot(wire)?;
+        self.slots.insert(wire, to);
+        self.inputs.push(wire);
+        Ok(self.write(Drafted::Ready(Step::Load { input: self.inputs.len() - 1, to }), to))
+    }
+
+    fn new_slot(&mut self, wire: OutletId) -> TractResult<usize> {
+        self.sizes.push(map_size(self.model, wire, self.batch).context("not a map")?);
+        self.writers.push(0);
+        Ok(self.sizes.len() - 1)
+    }
+
+    fn write(&mut self, step: Drafted, to: usize) -> usize {
+        self.writers[to] = self.steps.len();
+        self.steps.push(step);
+        to
+    }
+
+    /// The convolution that yields `wire`, if it has no nonlinearity yet and nothing else reads it.
+    fn open(&mut self, wire: OutletId, slot: usize) -> Option<&mut Open> {
+        let only_user = self.uses.get(&wire) == Some(&1);
+        match self.steps.get_mut(self.writers[slot]) {
+            Some(Drafted::Convolution(open)) if only_user && open.nonlinearity == Nonlinearity::Identity => Some(open),
+            _ => None,
+        }
+    }
+
+    /// The slot of `wire` to change in place, or of a copy where something else will read it.
+    fn own(&mut self, wire: OutletId, slot: usize, output: OutletId) -> TractResult<usize> {
+        if self.uses.get(&wire) == Some(&1) {
+            return Ok(slot);
+        }
+        let to = self.new_slot(output)?;
+        Ok(self.write(Drafted::Ready(Step::Copy { from: slot, to }), to))
+    }
+
+    /// The region's inputs and its steps.
+    pub(super) fn finish(self, outputs: &[OutletId], simd: Simd) -> TractResult<(Vec<OutletId>, Steps)> {
+        let mut outs = vec![];
+        for wire in outputs {
+            outs.push(match (self.slots.get(wire), self.gates.get(wire)) {
+                (Some(slot), _) => Output::Map { slot: *slot, shape: shape(self.model, *wire).context("a map without a size")? },
+                (_, Some((block, channels))) => Output::Gates { block: *block, channels: *channels },
+                _ => bail!("an output that no step yields"),
+            });
+        }
+        // Gates that nothing uses still need a place.
+        for (block, channels) in self.gates.values() {
+            if !outs.iter().any(|o| matches!(o, Output::Gates { block: b, .. } if b == block)) {
+                outs.push(Output::Gates { block: *block, channels: *channels });
+            }
+        }
+        let channels = self.gates.values().map(|(_, channels)| *channels).max().unwrap_or(0);
+        let steps = self.steps.into_iter().map(|step| step.pack(simd)).collect::<TractResult<Vec<_>>>()?;
+        let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
+        for step in &steps {
+            let (window, from, to) = match step {
+                Step::Convolve { convolution, from, to, .. } => (convolution.shape().window, *from, *to),
+                Step::ConvolveDepthwise { convolution, from, to } => (convolution.window(), *from, *to),
+                _ => continue,
+            };
+            let border = window.border([layouts[from].height, layouts[from].width], [layouts[to].height, layouts[to].width]);
+            layouts[from].border = layouts[from].border.max(border);
+        }
+        let (slots, memory) = share_memory(&layouts, &steps, &outs);
+        Ok((self.inputs, Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, channels }))
+    }
+}
+
+impl Open {
+    fn is_depthwise(&self) -> bool {
+        self.shape.groups > 1 && self.shape.groups == self.shape.inputs && self.shape.groups == self.shape.outputs
+    }
+}
+
+impl Drafted {
+    fn pack(self, simd: Simd) -> TractResult<Step> {
+        Ok(match self {
+            Self::Ready(step) => step,
+            Self::Convolution(open) if open.is_depthwise() => Step::ConvolveDepthwise {
+                convolution: Depthwise::new(open.shape.window, &open.weights, &open.bias, open.nonlinearity)?,
+                from: open.from,
+                to: open.to,
+            },
+            Self::Convolution(open) => Step::Convolve {
+                convolution: Convolution::new(simd, open.shape, &open.weights, &open.bias, open.nonlinearity)?,
+                from: open.from,
+                shortcut: open.shortcut,
+                to: open.to,
+            },
+        })
+    }
+}
+
+/// Gives every map a place that no map has which is alive at the same time.
+fn share_memory(layouts: &[Layout], steps: &[Step], outputs: &[Output]) -> (Vec<Slot>, usize) {
+    let mut lives: Vec<(usize, usize)> = vec![(usize::MAX, 0); layouts.len()];
+    for (index, step) in steps.iter().enumerate() {
+        for slot in slots_of(step).into_iter().flatten() {
+            lives[slot] = (lives[slot].0.min(index), lives[slot].1.max(index));
+        }
+    }
+    for output in outputs {
+        if let Output::Map { slot, .. } = output {
+            lives[*slot].1 = usize::MAX;
+        }
+    }
+    let mut slots: Vec<Slot> = layouts.iter().map(|layout| Slot { layout: *layout, place: 0..layout.len() }).collect();
+    let mut order: Vec<usize> = (0..slots.len()).collect();
+    order.sort_by_key(|slot| std::cmp::Reverse(slots[*slot].place.len()));
+    let (mut placed, mut memory): (Vec<usize>, usize) = (vec![], 0);
+    for slot in order {
+        let mut busy: Vec<_> = placed
+            .iter()
+            .filter(|other| lives[**other].0 <= lives[slot].1 && lives[slot].0 <= lives[**other].1)
+            .map(|other| slots[*other].place.clone())
+            .collect();
+        busy.sort_by_key(|place| place.start);
+        let (mut start, length) = (0, slots[slot].place.len());
+        for place in busy {
+            if place.start >= start + length {
+                break;
+            }
+            start = start.max(place.end.next_multiple_of(16));
+        }
+        slots[slot].place = start..start + length;
+        memory = memory.max(start + length);
+        placed.push(slot);
+    }
+    (slots, memory)
+}
+
+fn slots_of(step: &Step) -> [Option<usize>; 3] {
+    match step {
+        Step::Load { to, .. } => [Some(*to), None, None],
+        Step::Convolve { from, shortcut, to, .. } => [Some(*from), *shortcut, Some(*to)],
+        Step::ConvolveDepthwise { from, to, .. } | Step::Pool { from, to, .. } | Step::Copy { from, to } => [Some(*from), Some(*to), None],
+        Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
+        Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],
+        Step::Activate { map, .. } => [Some(*map), None, None],
+    }
+}

@@ -1,0 +1,111 @@
+//! Lowering a model to the kernels on maps: every part of it that they can run becomes one operator.
+
+mod draft;
+mod operator;
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::source::TypedSource;
+
+use self::draft::Draft;
+use self::operator::{Operator, Recognised, recognise};
+use crate::kernels::Simd;
+use crate::ops::Region;
+
+/// Replaces what the kernels on maps can run of the decluttered `model`, whose SE blocks have been fused, by regions.
+///
+/// A node belongs to the region that is numbered by the most changes, between nodes that are lowered and nodes that are not, of any way to it
+/// from the input. No way leads out of a region and back, therefore, and the plan has no cycles.
+///
+/// # Errors
+/// When tract refuses the patched graph, which would be a defect.
+pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd) -> TractResult<()> {
+    let order = model.eval_order()?;
+    let mut recognised: HashMap<usize, Recognised> = HashMap::new();
+    let mut ranks: HashMap<usize, usize> = HashMap::new();
+    for node in order.iter().copied() {
+        let found = recognise(model, node, batch);
+        let inputs = found.as_ref().map_or(&model.node(node).inputs, |found| &found.inputs);
+        let rank = inputs.iter().map(|input| {
+            let changes = recognised.contains_key(&input.node) != found.is_some() && !is_start(model, input.node);
+            ranks.get(&input.node).copied().unwrap_or(0) + usize::from(changes)
+        });
+        ranks.insert(node, rank.max().unwrap_or(0));
+        if let Some(found) = found {
+            recognised.insert(node, found);
+        }
+    }
+    let mut regions: Vec<Vec<usize>> = vec![vec![]; order.len() + 1];
+    for node in order.iter().filter(|node| recognised.contains_key(node)) {
+        regions[ranks[node]].push(*node);
+    }
+    for nodes in regions {
+        let convolves = nodes.iter().any(|node| matches!(recognised[node].operator, Operator::Convolution { .. }));
+        if convolves {
+            replace(model, &nodes, &mut recognised, batch, simd)?;
+        }
+    }
+    model.compact()
+}
+
+fn is_start(model: &TypedModel, node: usize) -> bool {
+    model.node(node).op_is::<TypedSource>() || model.node(node).op_is::<Const>()
+}
+
+fn replace(model: &mut TypedModel, nodes: &[usize], recognised: &mut HashMap<usize, Recognised>, batch: usize, simd: Simd) -> TractResult<()> {
+    // What tract reads of the region, nodes apart that nothing reads any more: a lowered node may read through its input.
+    let live = live_nodes(model, recognised)?;
+    let mut outputs: Vec<OutletId> = vec![];
+    for node in nodes {
+        for (slot, outlet) in model.node(*node).outputs.iter().enumerate() {
+            let wire = OutletId::new(*node, slot);
+            let elsewhere = |user: usize| !nodes.contains(&user) && live.contains(&user);
+            if model.outputs.contains(&wire) || outlet.successors.iter().any(|user| elsewhere(user.node)) {
+                outputs.push(wire);
+            }
+        }
+    }
+    // And what other regions read.
+    for (_, found) in recognised.iter().filter(|(user, _)| !nodes.contains(user)) {
+        outputs.extend(found.inputs.iter().filter(|input| nodes.contains(&input.node)));
+    }
+    outputs.sort_by_key(|o| (o.node, o.slot));
+    outputs.dedup();
+    let mut draft = Draft::new(model, nodes, recognised, &outputs, batch);
+    for node in nodes {
+        draft.push(*node)?;
+    }
+    let (inputs, steps) = draft.finish(&outputs, simd)?;
+    let mut patch = TypedModelPatch::new("lower to maps");
+    let taps = inputs.iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
+    let name = format!("{}.region", model.node(nodes[0]).name);
+    let wires = patch.wire_node(name, Region::new(steps), &taps)?;
+    for (output, wire) in outputs.iter().zip(wires) {
+        patch.shunt_outside(model, *output, wire)?;
+    }
+    patch.apply(model)?;
+    let moved: HashMap<OutletId, OutletId> = {
+        let newest = model.nodes().iter().rfind(|node| node.op_is::<Region>()).context("the patch added no node")?.id;
+        outputs.iter().enumerate().map(|(slot, output)| (*output, OutletId::new(newest, slot))).collect()
+    };
+    for found in recognised.values_mut() {
+        found.inputs.iter_mut().for_each(|input| *input = moved.get(input).copied().unwrap_or(*input));
+    }
+    Ok(())
+}
+
+/// Nodes that stay, because an output or something that is not lowered needs them.
+fn live_nodes(model: &TypedModel, recognised: &HashMap<usize, Recognised>) -> TractResult<HashSet<usize>> {
+    let mut live = HashSet::new();
+    let mut open: Vec<usize> = model.outputs.iter().map(|o| o.node).collect();
+    while let Some(node) = open.pop() {
+        if live.insert(node) {
+            let inputs = recognised.get(&node).map_or(&model.node(node).inputs, |found| &found.inputs);
+            open.extend(inputs.iter().map(|input| input.node));
+        }
+    }
+    Ok(live)
+}

@@ -1,0 +1,176 @@
+//! Recognising the operators that the kernels on maps know.
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
+use tract_onnx::tract_core::ops::downsample::Downsample;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math::{Add, Max, Min};
+use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Sigmoid, Silu};
+
+use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, uniform, values};
+use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Window};
+use crate::ops::SqueezeExcite;
+
+/// An operator on maps.
+#[derive(Debug)]
+pub(super) enum Operator {
+    /// Weights as [`crate::kernels::maps::Convolution::new`] takes them.
+    Convolution {
+        shape: ConvolutionShape,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
+    /// Follows a convolution that nothing else uses.
+    Bias(Vec<f32>),
+    MaxPool(Window),
+    Activation(Nonlinearity),
+    /// Of two maps.
+    Add,
+    SqueezeExcite(SqueezeExcite),
+}
+
+/// An operator and the wires that it reads, which need not be the node's inputs.
+#[derive(Debug)]
+pub(super) struct Recognised {
+    pub(super) operator: Operator,
+    pub(super) inputs: Vec<OutletId>,
+}
+
+/// C, H and W of `wire`, a map `[N, C, H, W]` or, where tract has dropped the batch of one, `[C, H, W]`.
+pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Option<[usize; 3]> {
+    let fact = model.outlet_fact(wire).ok()?;
+    if fact.datum_type != f32::datum_type() || fact.konst.is_some() {
+        return None;
+    }
+    match *shape(model, wire)?.as_slice() {
+        [n, c, h, w] if n == batch => Some([c, h, w]),
+        [c, h, w] if batch == 1 => Some([c, h, w]),
+        _ => None,
+    }
+}
+
+/// What `node` is, where its inputs and its output are maps.
+pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+    let output = OutletId::new(node, 0);
+    let size = map_size(model, output, batch)?;
+    let found = convolution(model, node, batch).or_else(|| other(model, node, batch, size))?;
+    found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
+}
+
+fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Option<Recognised> {
+    let output = OutletId::new(node, 0);
+    let unary = |operator, input| Some(Recognised { operator, inputs: vec![input] });
+    if let Some(op) = model.node(node).op_as::<SqueezeExcite>() {
+        return Some(Recognised { operator: Operator::SqueezeExcite(op.clone()), inputs: model.node(node).inputs.clone() });
+    }
+    if let Some(op) = model.node(node).op_as::<MaxPool>().filter(|op| op.with_index_outputs.is_none()) {
+        let input = model.node(node).inputs[0];
+        return unary(Operator::MaxPool(window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
+    }
+    if let Some((input, bias)) = binary_with_constant::<Add>(model, output) {
+        convolution(model, input.node, batch).filter(|_| model.single_succ(input.node).is_ok_and(|s| s.is_some()))?;
+        return unary(Operator::Bias(channel_values(&bias, size, shape(model, output)?.len())?), input);
+    }
+    if let Some((input, least)) = binary_with_constant::<Max>(model, output) {
+        return unary(Operator::Activation(Nonlinearity::Clamp { min: uniform(&least)?, max: f32::INFINITY }), input);
+    }
+    if let Some((input, most)) = binary_with_constant::<Min>(model, output) {
+        return unary(Operator::Activation(Nonlinearity::Clamp { min: f32::NEG_INFINITY, max: uniform(&most)? }), input);
+    }
+    if let Some([a, b]) = binary::<Add>(model, output) {
+        let alike = map_size(model, a, batch)? == size && map_size(model, b, batch)? == size && a != b;
+        return alike.then(|| Recognised { operator: Operator::Add, inputs: vec![a, b] });
+    }
+    let function = element_wise::<HardSwish>(model, output).map(|input| (Nonlinearity::HardSwish, input));
+    let function = function.or_else(|| Some((Nonlinearity::Silu, element_wise::<Silu>(model, output)?)));
+    let (function, input) = function.or_else(|| Some((Nonlinearity::Sigmoid, element_wise::<Sigmoid>(model, output)?)))?;
+    unary(Operator::Activation(function), input)
+}
+
+fn convolution(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+    k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch))
+}
+
+fn k_by_k(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+    let op = model.node(node).op_as::<Conv>().filter(|op| op.q_params.is_none() && op.kernel_fmt == KernelFormat::OIHW)?;
+    let [input, kernel, bias] = *model.node(node).inputs.as_slice() else { return None };
+    let (size, output) = (map_size(model, input, batch)?, map_size(model, node.into(), batch)?);
+    let (kernel, bias) = (constant(model, kernel)?, constant(model, bias)?);
+    let shape = ConvolutionShape { inputs: size[0], outputs: output[0], groups: op.group, window: window(&op.pool_spec, size, output)? };
+    let bias = if bias.len() == output[0] { values(&bias)?.to_vec() } else { vec![uniform(&bias)?; output[0]] };
+    Some(Recognised { operator: Operator::Convolution { shape, weights: values(&kernel)?.to_vec(), bias }, inputs: vec![input] })
+}
+
+/// tract makes matrix products of 1×1 convolutions, and takes what a stride leaves out away before.
+fn one_by_one(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+    let op = model.node(node).op_as::<EinSum>().filter(|op| op.q_params.is_none())?;
+    let [a, b] = *model.node(node).inputs.as_slice() else { return None };
+    let (data, data_slot, weights, weights_slot) = if constant(model, b).is_some() { (a, 0, b, 1) } else { (b, 1, a, 0) };
+    let weights = constant(model, weights).filter(|w| w.rank() == 2)?;
+    let (size, output) = (map_size(model, data, batch)?, map_size(model, node.into(), batch)?);
+    let (data_rank, output_rank) = (shape(model, data)?.len(), shape(model, node.into())?.len());
+    let mut outputs_first = None;
+    for axis in op.axes.iter_all_axes() {
+        match (axis.inputs[data_slot].as_slice(), axis.inputs[weights_slot].as_slice(), axis.outputs[0].as_slice()) {
+            ([from], [_], []) if *from + 3 == data_rank => {}
+            ([], [at], [to]) if *to + 3 == output_rank => outputs_first = Some(*at == 0),
+            ([from], [], [to]) if data_rank - from == output_rank - to && data_rank - from != 3 => {}
+            // A batch of one that tract drops or brings back.
+            ([0], [], []) if data_rank == 4 && batch == 1 => {}
+            ([], [], [0]) if output_rank == 4 && batch == 1 => {}
+            _ => return None,
+        }
+    }
+    let [inputs, outputs] = [size[0], output[0]];
+    let given = values(&weights)?;
+    let weights = match outputs_first? {
+        true => given.to_vec(),
+        false => (0..outputs).flat_map(|o| given.iter().skip(o).step_by(outputs).copied()).collect(),
+    };
+    let (input, stride) = through_downsampling(model, data, batch);
+    let window = Window { stride, ..Window::UNIT };
+    let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
+    Some(Recognised { operator: Operator::Convolution { shape, weights, bias: vec![0.0; outputs] }, inputs: vec![input] })
+}
+
+/// The map that `wire` takes every so many rows and columns of, and how many.
+fn through_downsampling(model: &TypedModel, mut wire: OutletId, batch: usize) -> (OutletId, [usize; 2]) {
+    let mut stride = [1, 1];
+    while let Some(op) = model.node(wire.node).op_as::<Downsample>() {
+        let input = model.node(wire.node).inputs[0];
+        let axis = shape(model, input).and_then(|shape| (op.axis + 2).checked_sub(shape.len()));
+        match (axis, usize::try_from(op.stride)) {
+            (Some(axis @ 0..2), Ok(step)) if op.modulo == 0 && map_size(model, input, batch).is_some() => stride[axis] *= step,
+            _ => break,
+        }
+        wire = input;
+    }
+    (wire, stride)
+}
+
+/// The window of a convolution or pool from maps of `input` to maps of `output`.
+fn window(spec: &PoolSpec, input: [usize; 3], output: [usize; 3]) -> Option<Window> {
+    if !matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW) {
+        return None;
+    }
+    let pair = |values: &[usize]| <[usize; 2]>::try_from(values).ok();
+    let kernel = pair(&spec.kernel_shape)?;
+    let (stride, dilation) = (pair(&spec.strides())?, pair(&spec.dilations())?);
+    let total = |axis: usize| ((output[axis + 1] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1).saturating_sub(input[axis + 1]);
+    let padding = match &spec.padding {
+        PaddingSpec::Explicit(before, _) | PaddingSpec::ExplicitOnnxPool(before, _, _) => pair(before)?,
+        PaddingSpec::Valid => [0, 0],
+        PaddingSpec::SameUpper => [total(0) / 2, total(1) / 2],
+        PaddingSpec::SameLower => [total(0).div_ceil(2), total(1).div_ceil(2)],
+    };
+    Some(Window { kernel, stride, dilation, padding })
+}
+
+/// A constant beside maps of `size`, of rank `rank`, that is one value for each channel.
+fn channel_values(tensor: &Tensor, [channels, ..]: [usize; 3], rank: usize) -> Option<Vec<f32>> {
+    if let Some(value) = uniform(tensor) {
+        return Some(vec![value; channels]);
+    }
+    let fits = tensor.rank() == rank && tensor.len() == channels && tensor.shape()[rank - 3] == channels;
+    fits.then(|| values(tensor).map(<[f32]>::to_vec)).flatten()
+}
