@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use senet::inference::{Engine, EngineError, Gates, LoadOptions, OperatorCounts, TensorInfo, TractEngine};
+use senet::kernels::{Level, Simd};
 
 fn onnx(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/classifiers").join(format!("{name}.onnx"))).unwrap()
@@ -49,6 +50,7 @@ fn describes_a_network_as_its_file_does() {
     assert_eq!(summary.flops, 2 * (8 * 27 * 64 + 2 * 8 + 8 * 2 + 5 * 8));
     assert_eq!(summary.warnings, [] as [&str; 0]);
     assert!(matches!(summary.operators, OperatorCounts { squeeze_excite: 1, tract: 1.., .. }), "{:?}", summary.operators);
+    assert_eq!(summary.operators.blocked > 0, Simd::detect().level() != Level::Scalar, "{:?}", summary.operators);
     let [block] = summary.se_blocks.as_slice() else { panic!("{summary:?}") };
     assert_eq!((block.name.as_str(), block.channels, block.squeezed, block.height, block.width), ("layer1.0.se", 8, 2, 8, 8));
 }

@@ -49,6 +49,19 @@ fn the_bundled_model_answers_as_stock_tract_does() {
 }
 
 #[test]
+fn every_operator_that_is_lowered_answers_as_stock_tract_does() {
+    let path = "tests/fixtures/classifiers/lowered.onnx";
+    for shape in [[1, 3, 16, 16], [1, 3, 13, 17], [2, 3, 9, 22]] {
+        assert_logits_agree(path, &shape);
+    }
+    for simd in levels() {
+        // Five convolutions, of which one takes in a residual addition; the pool, the sigmoid and the addition of both.
+        let operators = Network::load(&onnx(path), &[1, 3, 16, 16], simd, Rewrite::All).unwrap().operators();
+        assert_eq!((operators.blocked, operators.squeeze_excite), (8, 1), "{operators:?}");
+    }
+}
+
+#[test]
 fn small_classifiers_answer_as_stock_tract_does() {
     for name in ["se", "plain"] {
         for shape in [[1, 3, 8, 8], [2, 3, 7, 9]] {

@@ -130,6 +130,6 @@ fn single(positions: &[usize]) -> Option<Option<usize>> {
 }
 
 /// `[inputs, outputs]` to `[outputs, inputs]`.
-fn transpose(weights: &[f32], outputs: usize) -> Vec<f32> {
+pub(super) fn transpose(weights: &[f32], outputs: usize) -> Vec<f32> {
     (0..outputs).flat_map(|o| weights.iter().skip(o).step_by(outputs).copied()).collect()
 }

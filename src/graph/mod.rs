@@ -1,7 +1,8 @@
 //! Rewrites of tract's typed model, done once when a network is loaded.
 //!
 //! A rewrite works on the decluttered model, where tract has already folded batch normalisation and brought the exporters' spellings closer
-//! together. It replaces what it recognises by operators of `ops` and leaves everything else alone: a network without SE blocks is unchanged.
+//! together. It replaces what it recognises by operators of `ops` and leaves everything else alone: SE blocks first, then all that the kernels on
+//! maps can run.
 
 mod block;
 mod clamp;

@@ -62,7 +62,7 @@ at_every_level! {
     accepts_maps_without_channels_or_positions
 }
 
-fn scalar() -> Simd {
+pub(super) fn scalar() -> Simd {
     Simd::request(Level::Scalar).expect("every machine runs plain Rust")
 }
 

@@ -72,8 +72,8 @@ pub(crate) enum Step {
 pub(crate) enum Output {
     /// A map, handed out with its channels first, as a tensor of `shape`.
     Map { slot: usize, shape: TVec<usize> },
-    /// The gates of the block of this number, `[N, C]`.
-    Gates { block: usize, channels: usize },
+    /// The gates of a block, `[N, C]`.
+    Gates { channels: usize },
 }
 
 /// Everything but the memory of a run.
@@ -143,11 +143,7 @@ impl Steps {
                 }
                 Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates } => {
                     let channels = excitation.channels();
-                    let out = self.outputs.iter().position(|o| matches!(o, Output::Gates { block, .. } if block == gates));
-                    let gates = match out {
-                        Some(out) => &mut outputs[out][image * channels..][..channels],
-                        None => bail!("gates that are no output"),
-                    };
+                    let gates = &mut outputs[*gates][image * channels..][..channels];
                     let means = &mut means[..channels];
                     squeeze_map(self.simd, Map::new(self.slots[*map].layout, &memory[self.slots[*map].place.clone()]), means);
                     excite(self.simd, excitation, means, gates);
@@ -257,7 +253,7 @@ impl EvalOp for Region {
         for output in &self.steps.outputs {
             tensors.push(match output {
                 Output::Map { shape, .. } => Tensor::zero::<f32>(shape)?,
-                Output::Gates { channels, .. } => Tensor::zero::<f32>(&[self.steps.batch, *channels])?,
+                Output::Gates { channels } => Tensor::zero::<f32>(&[self.steps.batch, *channels])?,
             });
         }
         let mut views = tensors.iter_mut().map(Tensor::try_as_plain_ram_mut).collect::<TractResult<Vec<_>>>()?;
@@ -274,7 +270,7 @@ impl TypedOp for Region {
     fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let fact = |output: &Output| match output {
             Output::Map { shape, .. } => f32::fact(shape),
-            Output::Gates { channels, .. } => f32::fact([self.steps.batch, *channels]),
+            Output::Gates { channels } => f32::fact([self.steps.batch, *channels]),
         };
         Ok(self.steps.outputs.iter().map(fact).collect())
     }

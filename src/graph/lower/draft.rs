@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::operator::{Operator, Recognised, map_size};
-use crate::graph::pattern::shape;
+use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool};
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Slot, Step, Steps};
@@ -14,7 +14,7 @@ use crate::ops::{Output, Slot, Step, Steps};
 /// A convolution that may still take in what follows it.
 struct Open {
     shape: ConvolutionShape,
-    weights: Vec<f32>,
+    weights: Arc<Tensor>,
     bias: Vec<f32>,
     from: usize,
     shortcut: Option<usize>,
@@ -41,7 +41,9 @@ pub(super) struct Draft<'a> {
     /// The step that wrote each slot last.
     writers: Vec<usize>,
     steps: Vec<Drafted>,
-    gates: HashMap<OutletId, (usize, usize)>,
+    outputs: &'a [OutletId],
+    /// The number of channels of the gates that each wire has.
+    gates: HashMap<OutletId, usize>,
 }
 
 impl<'a> Draft<'a> {
@@ -49,7 +51,7 @@ impl<'a> Draft<'a> {
         model: &'a TypedModel,
         nodes: &[usize],
         recognised: &'a HashMap<usize, Recognised>,
-        outputs: &[OutletId],
+        outputs: &'a [OutletId],
         batch: usize,
     ) -> Self {
         let mut uses = HashMap::new();
@@ -57,7 +59,7 @@ impl<'a> Draft<'a> {
             *uses.entry(*wire).or_insert(0) += 1;
         }
         let (inputs, sizes, slots, writers, steps, gates) = Default::default();
-        Self { model, recognised, batch, uses, inputs, sizes, slots, writers, steps, gates }
+        Self { model, recognised, batch, uses, inputs, sizes, slots, writers, steps, outputs, gates }
     }
 
     /// Adds the steps of `node`; its inputs must have been added before, or come from outside.
@@ -95,8 +97,9 @@ impl<'a> Draft<'a> {
                 let map = self.own(inputs[0], maps[0], output)?;
                 let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };
                 let excitation = op.excitation();
-                let gates = self.gates.len();
-                self.gates.insert(OutletId::new(node, 1), (gates, excitation.channels()));
+                let wire = OutletId::new(node, 1);
+                let gates = self.outputs.iter().position(|output| *output == wire).context("gates that nobody reads")?;
+                self.gates.insert(wire, excitation.channels());
                 let shortcut = maps.get(1).copied();
                 self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates }), map)
             }
@@ -163,22 +166,16 @@ impl<'a> Draft<'a> {
     }
 
     /// The region's inputs and its steps.
-    pub(super) fn finish(self, outputs: &[OutletId], simd: Simd) -> TractResult<(Vec<OutletId>, Steps)> {
+    pub(super) fn finish(self, simd: Simd) -> TractResult<(Vec<OutletId>, Steps)> {
         let mut outs = vec![];
-        for wire in outputs {
+        for wire in self.outputs {
             outs.push(match (self.slots.get(wire), self.gates.get(wire)) {
                 (Some(slot), _) => Output::Map { slot: *slot, shape: shape(self.model, *wire).context("a map without a size")? },
-                (_, Some((block, channels))) => Output::Gates { block: *block, channels: *channels },
+                (_, Some(channels)) => Output::Gates { channels: *channels },
                 _ => bail!("an output that no step yields"),
             });
         }
-        // Gates that nothing uses still need a place.
-        for (block, channels) in self.gates.values() {
-            if !outs.iter().any(|o| matches!(o, Output::Gates { block: b, .. } if b == block)) {
-                outs.push(Output::Gates { block: *block, channels: *channels });
-            }
-        }
-        let channels = self.gates.values().map(|(_, channels)| *channels).max().unwrap_or(0);
+        let channels = self.gates.values().copied().max().unwrap_or(0);
         let steps = self.steps.into_iter().map(|step| step.pack(simd)).collect::<TractResult<Vec<_>>>()?;
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
@@ -203,19 +200,16 @@ impl Open {
 
 impl Drafted {
     fn pack(self, simd: Simd) -> TractResult<Step> {
-        Ok(match self {
-            Self::Ready(step) => step,
-            Self::Convolution(open) if open.is_depthwise() => Step::ConvolveDepthwise {
-                convolution: Depthwise::new(open.shape.window, &open.weights, &open.bias, open.nonlinearity)?,
-                from: open.from,
-                to: open.to,
-            },
-            Self::Convolution(open) => Step::Convolve {
-                convolution: Convolution::new(simd, open.shape, &open.weights, &open.bias, open.nonlinearity)?,
-                from: open.from,
-                shortcut: open.shortcut,
-                to: open.to,
-            },
+        let open = match self {
+            Self::Ready(step) => return Ok(step),
+            Self::Convolution(open) => open,
+        };
+        let weights = values(&open.weights).context("weights that are no floats")?;
+        let Open { shape, ref bias, from, shortcut, to, nonlinearity, .. } = open;
+        Ok(if open.is_depthwise() {
+            Step::ConvolveDepthwise { convolution: Depthwise::new(shape.window, weights, bias, nonlinearity)?, from, to }
+        } else {
+            Step::Convolve { convolution: Convolution::new(simd, shape, weights, bias, nonlinearity)?, from, shortcut, to }
         })
     }
 }

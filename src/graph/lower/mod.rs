@@ -27,7 +27,7 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd) -> TractResult<()
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
     for node in order.iter().copied() {
-        let found = recognise(model, node, batch);
+        let found = recognise(model, node, batch, &recognised);
         let inputs = found.as_ref().map_or(&model.node(node).inputs, |found| &found.inputs);
         let rank = inputs.iter().map(|input| {
             let changes = recognised.contains_key(&input.node) != found.is_some() && !is_start(model, input.node);
@@ -78,7 +78,7 @@ fn replace(model: &mut TypedModel, nodes: &[usize], recognised: &mut HashMap<usi
     for node in nodes {
         draft.push(*node)?;
     }
-    let (inputs, steps) = draft.finish(&outputs, simd)?;
+    let (inputs, steps) = draft.finish(simd)?;
     let mut patch = TypedModelPatch::new("lower to maps");
     let taps = inputs.iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
     let name = format!("{}.region", model.node(nodes[0]).name);

@@ -1,5 +1,8 @@
 //! Recognising the operators that the kernels on maps know.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::downsample::Downsample;
@@ -7,6 +10,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Max, Min};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Sigmoid, Silu};
 
+use crate::graph::linear::transpose;
 use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, uniform, values};
 use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Window};
 use crate::ops::SqueezeExcite;
@@ -14,10 +18,10 @@ use crate::ops::SqueezeExcite;
 /// An operator on maps.
 #[derive(Debug)]
 pub(super) enum Operator {
-    /// Weights as [`crate::kernels::maps::Convolution::new`] takes them.
+    /// Weights as [`crate::kernels::maps::Convolution::new`] takes them, shared with the model where it has them so.
     Convolution {
         shape: ConvolutionShape,
-        weights: Vec<f32>,
+        weights: Arc<Tensor>,
         bias: Vec<f32>,
     },
     /// Follows a convolution that nothing else uses.
@@ -49,11 +53,12 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
     }
 }
 
-/// What `node` is, where its inputs and its output are maps.
-pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+/// What `node` is, where its inputs and its output are maps; `earlier` is what the nodes before it are.
+pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize, earlier: &HashMap<usize, Recognised>) -> Option<Recognised> {
     let output = OutletId::new(node, 0);
     let size = map_size(model, output, batch)?;
-    let found = convolution(model, node, batch).or_else(|| other(model, node, batch, size))?;
+    let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| bias(model, node, size, earlier));
+    let found = found.or_else(|| other(model, node, batch, size))?;
     found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
 }
 
@@ -66,10 +71,6 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     if let Some(op) = model.node(node).op_as::<MaxPool>().filter(|op| op.with_index_outputs.is_none()) {
         let input = model.node(node).inputs[0];
         return unary(Operator::MaxPool(window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
-    }
-    if let Some((input, bias)) = binary_with_constant::<Add>(model, output) {
-        convolution(model, input.node, batch).filter(|_| model.single_succ(input.node).is_ok_and(|s| s.is_some()))?;
-        return unary(Operator::Bias(channel_values(&bias, size, shape(model, output)?.len())?), input);
     }
     if let Some((input, least)) = binary_with_constant::<Max>(model, output) {
         return unary(Operator::Activation(Nonlinearity::Clamp { min: uniform(&least)?, max: f32::INFINITY }), input);
@@ -87,8 +88,13 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     unary(Operator::Activation(function), input)
 }
 
-fn convolution(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
-    k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch))
+/// The bias of a convolution that nothing else reads.
+fn bias(model: &TypedModel, node: usize, size: [usize; 3], earlier: &HashMap<usize, Recognised>) -> Option<Recognised> {
+    let (input, bias) = binary_with_constant::<Add>(model, node.into())?;
+    let is_convolution = matches!(earlier.get(&input.node)?.operator, Operator::Convolution { .. });
+    let is_only_reader = model.single_succ(input.node).is_ok_and(|reader| reader.is_some());
+    let bias = channel_values(&bias, size, shape(model, node.into())?.len())?;
+    (is_convolution && is_only_reader).then(|| Recognised { operator: Operator::Bias(bias), inputs: vec![input] })
 }
 
 fn k_by_k(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
@@ -98,7 +104,7 @@ fn k_by_k(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
     let (kernel, bias) = (constant(model, kernel)?, constant(model, bias)?);
     let shape = ConvolutionShape { inputs: size[0], outputs: output[0], groups: op.group, window: window(&op.pool_spec, size, output)? };
     let bias = if bias.len() == output[0] { values(&bias)?.to_vec() } else { vec![uniform(&bias)?; output[0]] };
-    Some(Recognised { operator: Operator::Convolution { shape, weights: values(&kernel)?.to_vec(), bias }, inputs: vec![input] })
+    Some(Recognised { operator: Operator::Convolution { shape, weights: kernel, bias }, inputs: vec![input] })
 }
 
 /// tract makes matrix products of 1×1 convolutions, and takes what a stride leaves out away before.
@@ -122,10 +128,9 @@ fn one_by_one(model: &TypedModel, node: usize, batch: usize) -> Option<Recognise
         }
     }
     let [inputs, outputs] = [size[0], output[0]];
-    let given = values(&weights)?;
     let weights = match outputs_first? {
-        true => given.to_vec(),
-        false => (0..outputs).flat_map(|o| given.iter().skip(o).step_by(outputs).copied()).collect(),
+        true => weights,
+        false => Tensor::from_shape(&[outputs, inputs], &transpose(values(&weights)?, outputs)).ok()?.into_arc_tensor(),
     };
     let (input, stride) = through_downsampling(model, data, batch);
     let window = Window { stride, ..Window::UNIT };

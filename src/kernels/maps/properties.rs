@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernels::properties::{at_every_level, skipped};
+use crate::kernels::properties::{at_every_level, scalar, skipped};
 use crate::kernels::{Level, Simd};
 
 at_every_level! {
@@ -14,10 +14,6 @@ at_every_level! {
     recalibrates_adds_and_activates_like_the_reference
     writes_parts_of_a_map_as_it_writes_the_whole
     writes_neither_border_nor_the_channels_of_others
-}
-
-fn scalar() -> Simd {
-    Simd::request(Level::Scalar).expect("every machine runs plain Rust")
 }
 
 /// Values that differ from their neighbours, of either sign, below 2 in size.
