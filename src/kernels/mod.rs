@@ -53,7 +53,7 @@ pub fn squeeze(simd: Simd, map: &[f32], positions: usize, means: &mut [f32]) {
 /// The gate of every channel: `gate(expand · activation(reduce · means + reduce_bias) + expand_bias)`; `means` and `gates` are `[C]`.
 ///
 /// Gates are in 0..=1, or NaN. Every sum of products is within 2e-6 of the exact one, relative to the sum of the absolute products; then every
-/// hard sigmoid is within 2.5e-7 of the exact one, and every sigmoid within 2.5e-7 relative to it. Allocates nothing.
+/// hard sigmoid is within 2.5e-7 of the exact one, and every sigmoid within 5e-7 relative to it. Allocates nothing.
 ///
 /// # Panics
 /// When `means` or `gates` does not hold [`Excitation::channels`] values.

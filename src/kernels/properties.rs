@@ -12,7 +12,8 @@ const SQUEEZE_TOLERANCE: f64 = 5e-6;
 /// How far a sum of products within an excitation may be from the exact one, relative to the sum of the absolute products.
 const EXCITE_SUM_TOLERANCE: f64 = 2e-6;
 /// How far a gate may be from the function of its sum; a sigmoid relative to it, since it comes close to zero without loss.
-const GATE_TOLERANCE: f64 = 2.5e-7;
+const HARD_GATE_TOLERANCE: f64 = 2.5e-7;
+const GATE_TOLERANCE: f64 = 5e-7;
 
 /// Stamps every property on every level of the target; on a machine that lacks the level it says that it was skipped.
 macro_rules! at_every_level {
@@ -196,7 +197,7 @@ fn defined_gates(layers: &Layers, means: &[f32]) -> Vec<(f64, f64)> {
             let (sum, doubt) = products(&layers.expand[channel * squeezed..][..squeezed], layers.expand_bias[channel], &hidden);
             let (gate, tolerance) = match layers.gate {
                 Gate::Sigmoid => (sigmoid(sum), GATE_TOLERANCE * sigmoid(sum)),
-                Gate::HardSigmoid => (hard_sigmoid(sum), GATE_TOLERANCE),
+                Gate::HardSigmoid => (hard_sigmoid(sum), HARD_GATE_TOLERANCE),
             };
             (gate, 0.25 * doubt + tolerance) // no gate is steeper than 1/4
         })

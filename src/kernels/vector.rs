@@ -11,7 +11,7 @@
 //! | `add(a, b)`, `mul(a, b)`, `div(a, b)`, `fma(a, b, c)` | lane by lane; `fma` is `a · b + c`, rounded once |
 //! | `max(a, b)`, `min(a, b)` | NaN when `b` is NaN |
 //! | `round(v)` | to the nearest integer |
-//! | `scale_by_power(v, n)` | `v · 2^n` for integral `n` in ±151, through to infinity and to zero |
+//! | `scale_by_power(v, n)` | `v · 2^n` for `v` in 1/2..=2 and integral `n` in ±76; NaN when both are |
 //! | `sum(v)` | over the lanes |
 
 /// Positions whose sum is taken in `f32`; what goes beyond is added in `f64`, so that the error does not grow with the size of a map.
@@ -20,12 +20,10 @@ pub(super) const SUM_BLOCK: usize = 1024;
 /// Hidden units computed together: enough independent sums to hide the latency of a multiply-add, few enough for 16 registers.
 pub(super) const UNITS: usize = 8;
 
-/// Beyond ±this, `exp` is infinite or zero in `f32`.
-pub(super) const EXP_LIMIT: f32 = 104.0;
-/// ln 2 in two parts; the first has few binary digits, so that its multiples are exact.
-pub(super) const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
-/// (exp(r) - 1 - r) / r² for |r| ≤ ln 2 / 2, highest power first (Cephes `expf`).
-pub(super) const EXP_POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5];
+/// Beyond ±this, the square of `exp` is infinite or zero in `f32`.
+pub(super) const HALF_EXP_LIMIT: f32 = 52.0;
+/// (exp(r) - 1 - r) / r² for |r| ≤ ln 2 / 2, highest power first; `1 + r + r²·p(r)` is within 4e-9 of `exp(r)`, relatively.
+pub(super) const EXP_POLYNOMIAL: [f32; 5] = [1.381_453_9e-3, 8.368_745e-3, 4.166_839e-2, 0.166_665_21, 0.499_999_94];
 
 macro_rules! vector_kernels {
     ($proof:ident, $features:literal) => {
@@ -238,26 +236,21 @@ macro_rules! vector_kernels {
             min(splat(1.0), max(splat(0.0), fma(x, splat(1.0 / 6.0), splat(0.5))))
         }
 
+        /// `1 / (1 + e^-x)`, with `e^-x` as the square of `e^t = 2^n · e^r`, t = -x/2 and r in ±ln 2 / 2: so 2^n stays within the range of `f32`, and
+        /// squaring leaves it where `e^-x` does.
         #[inline]
         #[target_feature(enable = $features)]
         fn sigmoid(x: Vector) -> Vector {
             let one = splat(1.0);
-            div(one, add(one, exp(mul(x, splat(-1.0)))))
-        }
-
-        /// `e^x` as `2^n · e^r` with `r` in ±ln 2 / 2, as exact as the stated tolerance of a gate needs; infinite or zero where `f32` ends, NaN for NaN.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn exp(x: Vector) -> Vector {
-            let x = min(splat(EXP_LIMIT), max(splat(-EXP_LIMIT), x));
-            let n = round(mul(x, splat(std::f32::consts::LOG2_E)));
-            let r = fma(n, splat(-LN_2.0), x);
-            let r = fma(n, splat(-LN_2.1), r);
+            let t = min(splat(HALF_EXP_LIMIT), max(splat(-HALF_EXP_LIMIT), mul(x, splat(-0.5))));
+            let n = round(mul(t, splat(std::f32::consts::LOG2_E)));
+            let r = fma(n, splat(-std::f32::consts::LN_2), t);
             let mut polynomial = splat(EXP_POLYNOMIAL[0]);
             for coefficient in &EXP_POLYNOMIAL[1..] {
                 polynomial = fma(polynomial, r, splat(*coefficient));
             }
-            scale_by_power(add(fma(polynomial, mul(r, r), r), splat(1.0)), n)
+            let root = scale_by_power(add(fma(polynomial, mul(r, r), r), one), n);
+            div(one, fma(root, root, one))
         }
     };
 }

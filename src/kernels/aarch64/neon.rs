@@ -3,9 +3,9 @@
 
 use std::arch::aarch64::*;
 
-use crate::kernels::maps::vector::{CHUNK, Taps, map_kernels};
+use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Taps, map_kernels};
 use crate::kernels::maps::{Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window};
-use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
+use crate::kernels::vector::{EXP_POLYNOMIAL, HALF_EXP_LIMIT, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};
 
 /// Proof of NEON: only [`Neon::detect`] makes one.
@@ -109,20 +109,12 @@ fn round(v: Vector) -> Vector {
     vrndnq_f32(v)
 }
 
-/// In two steps, because 2^n itself may lie beyond the range of `f32`.
+/// Adds to the exponent.
 #[inline]
 #[target_feature(enable = "neon")]
 fn scale_by_power(v: Vector, n: Vector) -> Vector {
-    let n = vcvtnq_s32_f32(n);
-    let half = vshrq_n_s32::<1>(n);
-    mul(mul(v, power(half)), power(vsubq_s32(n, half)))
-}
-
-/// 2^n for n in -126..=127, by writing the exponent.
-#[inline]
-#[target_feature(enable = "neon")]
-fn power(n: int32x4_t) -> Vector {
-    vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(n, vdupq_n_s32(127))))
+    let power = vshlq_n_s32::<23>(vcvtnq_s32_f32(n));
+    vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(v), power))
 }
 
 #[inline]

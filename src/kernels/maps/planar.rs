@@ -13,6 +13,17 @@ pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
     let layout = map.layout;
     assert_eq!(planes.len(), layout.channels * layout.pixels(), "planes");
     for (y, columns) in map.rows() {
+        if layout.channels == 3 {
+            // A picture: its planes are read side by side.
+            let row = y * layout.width + columns.start..y * layout.width + columns.end;
+            let plane = |channel: usize| planes[channel * layout.pixels()..][row.clone()].iter();
+            let start = map.offset(y, columns.start);
+            let pixels = map.data[start..].chunks_mut(layout.stride);
+            for (pixel, ((red, green), blue)) in pixels.zip(plane(0).zip(plane(1)).zip(plane(2))) {
+                pixel[..3].copy_from_slice(&[*red, *green, *blue]);
+            }
+            continue;
+        }
         for first in columns.clone().step_by(TILE) {
             let columns = first..columns.end.min(first + TILE);
             let start = map.offset(y, first);

@@ -6,6 +6,9 @@
 /// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
 pub(in crate::kernels) const CHUNK: usize = 96;
 
+/// Pixels of a depthwise convolution that are computed together: what the widths 7, 14, 28, 56 and 112 are multiples of.
+pub(in crate::kernels) const DEPTHWISE_PIXELS: usize = 7;
+
 /// Where one tap after the other lies, in values.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct Taps {
@@ -123,12 +126,15 @@ macro_rules! map_kernels {
             chunk: &Chunk,
             (input, shortcut, output): (&[f32], Option<&[f32]>, &mut [f32]),
         ) {
+            // Tiles of one size or one less, rather than whole ones and a small rest.
+            let tiles = chunk.pixels.div_ceil(P);
             let mut first = 0;
             // SAFETY: the caller's.
             unsafe {
-                while first < chunk.pixels {
+                for tile in 1..=tiles {
+                    let end = chunk.pixels * tile / tiles;
                     let data = (input, shortcut, &mut *output);
-                    match chunk.pixels - first {
+                    match end - first {
                         1 => convolve_tile::<1, V>(c, panel, taps, chunk, first, data),
                         2 if P > 2 => convolve_tile::<2, V>(c, panel, taps, chunk, first, data),
                         3 if P > 3 => convolve_tile::<3, V>(c, panel, taps, chunk, first, data),
@@ -138,7 +144,7 @@ macro_rules! map_kernels {
                         7 if P > 7 => convolve_tile::<7, V>(c, panel, taps, chunk, first, data),
                         _ => convolve_tile::<P, V>(c, panel, taps, chunk, first, data),
                     }
-                    first += P;
+                    first = end;
                 }
             }
         }
@@ -159,35 +165,75 @@ macro_rules! map_kernels {
         ) {
             // SAFETY: the taps of all pixels are inside `input`, and the panel's weights and biases, which `Convolution::new` packed for this
             // shape, are inside theirs.
-            let sums = unsafe {
+            let mut sums = unsafe {
                 let mut pixels = [input.as_ptr(); P];
                 for p in 0..P {
                     pixels[p] = input.as_ptr().add(chunk.inputs[first + p] + panel.input);
                 }
                 tile::<P, V>(pixels, taps, c.weights.as_ptr().add(panel.weights), c.bias.as_ptr().add(panel.bias))
             };
-            if panel.outputs == V * LANES {
+            if panel.outputs < V * LANES {
                 for p in 0..P {
-                    let to = &mut output[chunk.outputs[first + p] + panel.first..][..V * LANES];
-                    let from = shortcut.map(|s| &s[chunk.shortcuts[first + p] + panel.first..][..V * LANES]);
-                    for (v, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
+                    let to = &mut output[chunk.outputs[first + p] + panel.first..][..panel.outputs];
+                    for (v, to) in to.chunks_mut(LANES).enumerate() {
                         let mut sum = sums[p][v];
-                        if let Some(from) = from {
-                            sum = add(sum, load(&from.as_chunks().0[v]));
+                        if let Some(shortcut) = shortcut {
+                            sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + panel.first + v * LANES..][..to.len()]));
                         }
-                        store(to, apply(c.nonlinearity, sum));
+                        store_tail(to, apply(c.nonlinearity, sum));
                     }
                 }
                 return;
             }
-            for p in 0..P {
-                let to = &mut output[chunk.outputs[first + p] + panel.first..][..panel.outputs];
-                for (v, to) in to.chunks_mut(LANES).enumerate() {
-                    let mut sum = sums[p][v];
-                    if let Some(shortcut) = shortcut {
-                        sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + panel.first + v * LANES..][..to.len()]));
+            if let Some(shortcut) = shortcut {
+                for p in 0..P {
+                    let from = shortcut[chunk.shortcuts[first + p] + panel.first..][..V * LANES].as_ptr().cast::<[f32; LANES]>();
+                    for v in 0..V {
+                        // SAFETY: the slice has V vectors.
+                        sums[p][v] = add(sums[p][v], load(unsafe { &*from.add(v) }));
                     }
-                    store_tail(to, apply(c.nonlinearity, sum));
+                }
+            }
+            let mut to = [std::ptr::null_mut(); P];
+            for p in 0..P {
+                to[p] = output[chunk.outputs[first + p] + panel.first..][..V * LANES].as_mut_ptr().cast();
+            }
+            // SAFETY: V vectors are left from each of the pointers, which stand at different pixels.
+            unsafe { store_tile(sums, to, c.nonlinearity) };
+        }
+
+        /// The nonlinearity is chosen once for all sums, which stay in registers.
+        ///
+        /// # Safety
+        /// To every pointer V vectors must be writable.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn store_tile<const P: usize, const V: usize>(sums: [[Vector; V]; P], to: [*mut [f32; LANES]; P], nonlinearity: Nonlinearity) {
+            // SAFETY: the caller's.
+            unsafe {
+                match nonlinearity {
+                    Nonlinearity::Identity => store_tile_as(sums, to, |x| x),
+                    Nonlinearity::Clamp { min: least, max: most } => store_tile_as(sums, to, |x| min(splat(most), max(splat(least), x))),
+                    Nonlinearity::HardSwish => store_tile_as(sums, to, |x| mul(x, hard_sigmoid(x))),
+                    Nonlinearity::Silu => store_tile_as(sums, to, |x| mul(x, sigmoid(x))),
+                    other => store_tile_as(sums, to, |x| apply(other, x)),
+                }
+            }
+        }
+
+        /// # Safety
+        /// To every pointer V vectors must be writable.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn store_tile_as<const P: usize, const V: usize>(
+            sums: [[Vector; V]; P],
+            to: [*mut [f32; LANES]; P],
+            nonlinearity: impl Fn(Vector) -> Vector,
+        ) {
+            for p in 0..P {
+                for v in 0..V {
+                    // SAFETY: the caller's.
+                    store(unsafe { &mut *to[p].add(v) }, nonlinearity(sums[p][v]));
                 }
             }
         }
@@ -240,93 +286,96 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         unsafe fn convolve_depthwise(c: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
             let taps = taps(&c.window, &input.layout, 1, false);
-            let step = c.window.stride[1] * input.layout.stride;
-            // Two vectors at a time over the whole map: what neighbouring pixels read stays in the first cache.
-            for channel in (0..c.channels).step_by(2 * LANES) {
-                for (y, columns) in output.rows() {
-                    let (mut x, end) = (columns.start, columns.end);
-                    while x < end {
-                        let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
-                        let pixels = if c.channels - channel < 2 * LANES {
-                            1
-                        } else if end - x < 4 {
-                            end - x
-                        } else {
-                            4
-                        };
-                        // SAFETY: the taps of all pixels of the row are inside `input`; two vectors of channels are left where they are read.
-                        unsafe {
-                            match pixels {
-                                _ if c.channels - channel < 2 * LANES => depthwise_tail(c, &taps, channel, at, (input.data, output.data)),
-                                1 => depthwise_tile::<1>(c, &taps, channel, step, at, (input.data, output)),
-                                2 => depthwise_tile::<2>(c, &taps, channel, step, at, (input.data, output)),
-                                3 => depthwise_tile::<3>(c, &taps, channel, step, at, (input.data, output)),
-                                _ => depthwise_tile::<4>(c, &taps, channel, step, at, (input.data, output)),
-                            }
+            let tile = match (c.window.kernel[1], c.window.stride[1]) {
+                _ if c.window.dilation[1] != 1 || c.channels < LANES => None,
+                (3, 1) => Some(depthwise_tile::<3, 1> as unsafe fn(&_, &_, _, _, &_, &mut _)),
+                (3, 2) => Some(depthwise_tile::<3, 2> as _),
+                (5, 1) => Some(depthwise_tile::<5, 1> as _),
+                (5, 2) => Some(depthwise_tile::<5, 2> as _),
+                (7, 1) => Some(depthwise_tile::<7, 1> as _),
+                (7, 2) => Some(depthwise_tile::<7, 2> as _),
+                _ => None,
+            };
+            for (y, columns) in output.rows() {
+                let mut x = columns.start;
+                while x < columns.end {
+                    match tile {
+                        Some(tile) if columns.len() >= DEPTHWISE_PIXELS => {
+                            // The last tile of a row begins where it still fits, and computes some pixels once more.
+                            x = x.min(columns.end - DEPTHWISE_PIXELS);
+                            let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
+                            // SAFETY: the taps of all pixels of the row are inside `input`, and there is a vector of channels.
+                            unsafe { tile(c, &taps, input.layout.stride, at, input.data, output) };
+                            x += DEPTHWISE_PIXELS;
                         }
-                        x += pixels;
+                        _ => {
+                            let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
+                            depthwise_pixel(c, &taps, at, input.data, output.data);
+                            x += 1;
+                        }
                     }
                 }
             }
         }
 
-        /// `P` neighbouring pixels, two vectors of channels.
+        /// `DEPTHWISE_PIXELS` neighbouring pixels of a window that is `K` wide and moves by `S`; every value of a row is read once for all its taps.
         ///
         /// # Safety
-        /// All taps of the pixels must lie in the input, and two vectors of channels from `channel` must exist.
-        #[inline]
+        /// All taps of the pixels, `stride` values apart, must lie in the input, and there must be a vector of channels.
         #[target_feature(enable = $features)]
-        unsafe fn depthwise_tile<const P: usize>(
+        unsafe fn depthwise_tile<const K: usize, const S: usize>(
             c: &Depthwise,
             taps: &Taps,
-            channel: usize,
-            step: usize,
+            stride: usize,
             (from, to): (usize, usize),
-            (input, output): (&[f32], &mut MapMut<'_>),
+            input: &[f32],
+            output: &mut MapMut<'_>,
         ) {
-            let mut sums = [[splat(0.0); 2]; P];
-            // SAFETY: the caller's.
-            unsafe {
-                let bias = c.bias.as_ptr().add(channel).cast::<[f32; LANES]>();
-                for p in 0..P {
-                    sums[p] = [load(&*bias), load(&*bias.add(1))];
-                }
-                let mut weights = c.weights.as_ptr().add(channel);
-                for row in 0..taps.rows {
-                    for column in 0..taps.columns {
-                        let pixel = input.as_ptr().add(from + channel + row * taps.row_step + column * taps.column_step);
-                        let w = weights.cast::<[f32; LANES]>();
-                        let w = [load(&*w), load(&*w.add(1))];
-                        for p in 0..P {
-                            let x = pixel.add(p * step).cast::<[f32; LANES]>();
-                            sums[p] = [fma(load(&*x), w[0], sums[p][0]), fma(load(&*x.add(1)), w[1], sums[p][1])];
-                        }
-                        weights = weights.wrapping_add(c.channels);
+            let mut channel = 0;
+            while channel < c.channels {
+                // The last vector begins where it still fits, and computes some channels once more.
+                channel = channel.min(c.channels - LANES);
+                let mut sums = [[splat(0.0); 1]; DEPTHWISE_PIXELS];
+                // SAFETY: the caller's.
+                unsafe {
+                    let bias = load(&*c.bias.as_ptr().add(channel).cast::<[f32; LANES]>());
+                    for p in 0..DEPTHWISE_PIXELS {
+                        sums[p] = [bias];
                     }
+                    for row in 0..taps.rows {
+                        let values = input.as_ptr().add(from + row * taps.row_step + channel);
+                        for k in 0..K {
+                            let w = load(&*c.weights.as_ptr().add((row * K + k) * c.channels + channel).cast::<[f32; LANES]>());
+                            for p in 0..DEPTHWISE_PIXELS {
+                                let x = values.add((p * S + k) * stride).cast::<[f32; LANES]>();
+                                sums[p] = [fma(load(&*x), w, sums[p][0])];
+                            }
+                        }
+                    }
+                    let mut places = [std::ptr::null_mut(); DEPTHWISE_PIXELS];
+                    for p in 0..DEPTHWISE_PIXELS {
+                        places[p] = output.data[to + p * output.layout.stride + channel..][..LANES].as_mut_ptr().cast();
+                    }
+                    store_tile(sums, places, c.nonlinearity);
                 }
-            }
-            for p in 0..P {
-                let to = &mut output.data[to + p * output.layout.stride + channel..][..2 * LANES];
-                for (to, sum) in to.as_chunks_mut().0.iter_mut().zip(sums[p]) {
-                    store(to, apply(c.nonlinearity, sum));
-                }
+                channel += LANES;
             }
         }
 
-        /// One pixel, the last channels.
+        /// One pixel of any window.
         #[target_feature(enable = $features)]
-        fn depthwise_tail(c: &Depthwise, taps: &Taps, channel: usize, (from, to): (usize, usize), (input, output): (&[f32], &mut [f32])) {
-            for first in (channel..c.channels).step_by(LANES) {
+        fn depthwise_pixel(c: &Depthwise, taps: &Taps, (from, to): (usize, usize), input: &[f32], output: &mut [f32]) {
+            for first in (0..c.channels).step_by(LANES) {
                 let channels = first..c.channels.min(first + LANES);
-                let mut sum = load_tail(&c.bias[channels.clone()]);
+                let mut sum = load_part(&c.bias[channels.clone()]);
                 for row in 0..taps.rows {
                     for column in 0..taps.columns {
                         let weights = &c.weights[(row * taps.columns + column) * c.channels..][channels.clone()];
                         let values = &input[from + row * taps.row_step + column * taps.column_step..][channels.clone()];
-                        sum = fma(load_tail(values), load_tail(weights), sum);
+                        sum = fma(load_part(values), load_part(weights), sum);
                     }
                 }
-                store_tail(&mut output[to..][channels], apply(c.nonlinearity, sum));
+                store_part(&mut output[to..][channels], apply(c.nonlinearity, sum));
             }
         }
 

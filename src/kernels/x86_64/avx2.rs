@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::maps::vector::{CHUNK, Taps, map_kernels};
+use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Taps, map_kernels};
 use crate::kernels::maps::{Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window};
-use crate::kernels::vector::{EXP_LIMIT, EXP_POLYNOMIAL, LN_2, SUM_BLOCK, UNITS, vector_kernels};
+use crate::kernels::vector::{EXP_POLYNOMIAL, HALF_EXP_LIMIT, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};
 
 /// Proof of AVX2 and FMA: only [`Avx2::detect`] makes one.
@@ -25,7 +25,7 @@ type Vector = __m256;
 const LANES: usize = 8;
 /// Fills the registers with sums, less what weights and a pixel take.
 const PANEL_SIZE: PanelSize = PanelSize { lanes: LANES, usual: 2, widest: 3 };
-const PIXELS: [usize; 4] = [8, 6, 4, 2];
+const PIXELS: [usize; 4] = [8, 6, 3, 2];
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -109,20 +109,12 @@ fn round(v: Vector) -> Vector {
     _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
 }
 
-/// In two steps, because 2^n itself may lie beyond the range of `f32`.
+/// Adds to the exponent.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn scale_by_power(v: Vector, n: Vector) -> Vector {
-    let n = _mm256_cvtps_epi32(n);
-    let half = _mm256_srai_epi32::<1>(n);
-    mul(mul(v, power(half)), power(_mm256_sub_epi32(n, half)))
-}
-
-/// 2^n for n in -126..=127, by writing the exponent.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn power(n: __m256i) -> Vector {
-    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127))))
+    let power = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v), power))
 }
 
 #[inline]
