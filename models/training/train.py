@@ -39,42 +39,88 @@ class SqueezeExcitation(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions; the SE block stands before the residual addition, as in figure 3 of the paper."""
 
-    def __init__(self, cin: int, cout: int, stride: int, se: bool):
+    def __init__(self, channels: int, se: bool):
         super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(cout)
-        self.se = SqueezeExcitation(cout) if se else nn.Identity()
-        self.shortcut = nn.Identity()
-        if stride != 1 or cin != cout:
-            self.shortcut = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.se = SqueezeExcitation(channels) if se else nn.Identity()
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))
-        y = self.se(self.bn2(self.conv2(y)))
-        return F.relu(y + self.shortcut(x))
+        return F.relu(self.se(self.bn2(self.conv2(y))) + x)
+
+
+class Transition(nn.Module):
+    """To the next stage: a 3x3 convolution to its width, then half the height and width."""
+
+    def __init__(self, cin: int, cout: int):
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
+        self.pool = nn.MaxPool2d(2)
+        self.bn = nn.BatchNorm2d(cout)
+
+    def forward(self, x):
+        return F.relu(self.bn(self.pool(self.conv(x))))
 
 
 class SEResNet(nn.Module):
-    """Stem at 32x32, then three stages at 16x16, 8x8 and 4x4: early reduction buys wide stages for the same work."""
+    """A whitening stem, then three stages at 15x15, 7x7 and 3x3, each a transition and its basic blocks.
 
-    def __init__(self, widths, depths, stem: int, se: bool):
+    Stem, transitions and the few epochs they need follow Jordan's airbench (arXiv 2404.00498).
+    """
+
+    def __init__(self, widths, depths, se: bool):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(stem)
-        self.maxpool = nn.MaxPool2d(2)
-        cin = stem
-        for i, (width, depth) in enumerate(zip(widths, depths)):
-            blocks = [BasicBlock(cin if j == 0 else width, width, 2 if i > 0 and j == 0 else 1, se) for j in range(depth)]
-            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+        self.stem = nn.Conv2d(3, 24, 2)
+        cin = 24
+        for i, (width, depth) in enumerate(zip(widths, depths), 1):
+            setattr(self, f"transition{i}", Transition(cin, width))
+            setattr(self, f"layer{i}", nn.Sequential(*[BasicBlock(width, se) for _ in range(depth)]))
             cin = width
         self.fc = nn.Linear(cin, len(CLASSES))
 
+    @torch.no_grad()
+    def whiten(self, pictures):
+        """Sets the stem to the whitening transform of the 2x2 patches of `pictures`, both signs, and freezes it (section 3.2)."""
+        patches = pictures.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (vectors / (values + 5e-4).sqrt()).T.reshape(12, 3, 2, 2)
+        self.stem.weight.copy_(torch.cat([filters, -filters]))
+        self.stem.weight.requires_grad = False
+
     def forward(self, x):
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean((2, 3)))
+        x = F.relu(self.stem(x))
+        x = self.layer1(self.transition1(x))
+        x = self.layer2(self.transition2(x))
+        x = self.layer3(self.transition3(x))
+        return self.fc(x.amax((2, 3)))
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal by Newton-Schulz steps (Jordan 2024), for convolutions as C_out x (C_in k k) matrices.
+
+    Every weight is kept at the norm sqrt(C_out), so `lr` is the relative change of a step and no weight decay is needed.
+    """
+
+    def __init__(self, params, lr, momentum=0.6):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                buffer.mul_(group["momentum"]).add_(p.grad)
+                x = p.grad.add(buffer, alpha=group["momentum"]).reshape(len(p), -1)
+                x = x / (x.norm() + 1e-7)
+                x = x.T if x.shape[0] > x.shape[1] else x
+                for _ in range(3):
+                    a = x @ x.T
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+                x = x.T if len(x) != len(p) else x
+                p.mul_(len(p) ** 0.5 / p.norm()).add_(x.reshape(p.shape), alpha=-group["lr"])
 
 
 def load_folders(root: Path, split: str):
@@ -167,16 +213,15 @@ def main():
     parser.add_argument("--images", type=Path, help="CIFAR-10 as files, DIR/{train,test}/<class>/*.jpg")
     parser.add_argument("--cifar10", type=Path, default=Path("data"), help="where the original CIFAR-10 is kept or downloaded to")
     parser.add_argument("--no-se", action="store_true", help="the same network without SE blocks")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--lr", type=float, default=0.25, help="peak learning rate")
-    parser.add_argument("--weight-decay", type=float, default=5e-4)
-    parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--pad", type=int, default=3, help="pixels of reflected border for the random crop")
-    parser.add_argument("--cutout", type=int, default=10, help="side of the erased square, pixels")
-    parser.add_argument("--stem", type=int, default=64)
-    parser.add_argument("--widths", type=int, nargs=3, default=[96, 160, 224])
-    parser.add_argument("--depths", type=int, nargs=3, default=[2, 2, 1])
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--lr", type=float, default=0.18, help="first learning rate of the convolutions (Muon), falling to 0")
+    parser.add_argument("--lr-rest", type=float, default=0.01, help="the same of all other parameters (AdamW)")
+    parser.add_argument("--label-smoothing", type=float, default=0.2)
+    parser.add_argument("--pad", type=int, default=2, help="pixels of reflected border for the random crop")
+    parser.add_argument("--cutout", type=int, default=8, help="side of the erased square, pixels")
+    parser.add_argument("--widths", type=int, nargs=3, default=[64, 144, 240])
+    parser.add_argument("--depths", type=int, nargs=3, default=[1, 2, 1])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of OUT/checkpoint.pt")
     args = parser.parse_args()
@@ -187,19 +232,18 @@ def main():
     x, y = load(args, "train")
     xt, yt = load(args, "test")
     padded = F.pad(x, [args.pad] * 4, mode="reflect")
-    model = SEResNet(args.widths, args.depths, args.stem, not args.no_se)
+    model = SEResNet(args.widths, args.depths, not args.no_se)
+    model.whiten(x[:5000])
     parameters, macs = sum(p.numel() for p in model.parameters()), count_macs(model)
     model = model.to(memory_format=torch.channels_last)
     print(f"{parameters} parameters, {macs / 1e6:.1f} M multiply-accumulates", flush=True)
 
-    decay = [p for p in model.parameters() if p.dim() > 1]
-    rest = [p for p in model.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.SGD([{"params": decay, "weight_decay": args.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-                                lr=args.lr, momentum=0.9, nesterov=True)
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    filters = [p for name, p in trained if p.dim() == 4 and ".se." not in name]
+    rest = [p for name, p in trained if p.dim() != 4 or ".se." in name]
+    optimizers = [Muon(filters, lr=args.lr), torch.optim.AdamW(rest, lr=args.lr_rest, betas=(0.9, 0.95), weight_decay=0.01)]
     steps = args.epochs * (len(x) // args.batch)
-    warmup = steps // 5
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda t: max(t / warmup, 0.02) if t < warmup else (steps - t) / (steps - warmup))
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / steps) for o in optimizers]
 
     # Where the processor has no bfloat16 products, PyTorch emulates them at a tenth of the speed of f32.
     half = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -209,8 +253,9 @@ def main():
     if args.resume and checkpoint.exists():
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        for restored, key in (optimizers, "optimizers"), (schedules, "schedules"):
+            for part, saved in zip(restored, state[key]):
+                part.load_state_dict(saved)
         generator.set_state(state["generator"])
         history, done = state["history"], state["done"]
         start -= history[-1]["seconds"]
@@ -224,20 +269,20 @@ def main():
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
                 logits = model(batch)
             loss = F.cross_entropy(logits.float(), y[index], label_smoothing=args.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            for part in (*optimizers, *schedules):
+                part.step()
             losses.append(loss.item())
             done += 1
-            if done % 50 == 0:
-                print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-50:]):.3f} "
+            if done % 10 == 0:
+                print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-10:]):.3f} "
                       f"{done * args.batch / (time.time() - start):.0f} images/s", flush=True)
         top1 = accuracy(model, xt, yt)
         history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": top1, "seconds": time.time() - start})
         print(json.dumps(history[-1]), flush=True)
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-                    "generator": generator.get_state(), "history": history, "done": done}, checkpoint)
+        torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+                    "schedules": [s.state_dict() for s in schedules], "generator": generator.get_state(), "history": history, "done": done}, checkpoint)
         report = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": None,
                   "test_top1": top1, "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
         (args.out / "report.json").write_text(json.dumps(report, indent=1))

@@ -389,29 +389,62 @@ macro_rules! map_kernels {
                     .filter(move |at| (0..size as isize).contains(at))
                     .map(|at| at as usize)
             };
+            let mut taps = vec![];
             for (y, columns) in output.rows() {
                 for x in columns {
-                    let to = output.offset(y, x);
-                    let taps = inside(0, y, layout.height).count() * inside(1, x, layout.width).count();
+                    taps.clear();
+                    for row in inside(0, y, layout.height) {
+                        taps.extend(inside(1, x, layout.width).map(|column| layout.offset(row, column)));
+                    }
                     let share = match pool {
                         Pool::Max => 1.0,
-                        Pool::Average => 1.0 / taps.max(1) as f32,
+                        Pool::Average => 1.0 / taps.len().max(1) as f32,
                         Pool::AverageWithPadding => 1.0 / (window.kernel[0] * window.kernel[1]) as f32,
                     };
-                    let start = if pool == Pool::Max && taps > 0 { f32::NEG_INFINITY } else { 0.0 };
-                    for (vector, to) in output.data[to..][..layout.channels].chunks_mut(LANES).enumerate() {
-                        let mut sum = splat(start);
-                        for row in inside(0, y, layout.height) {
-                            for column in inside(1, x, layout.width) {
-                                let values = &input.data[layout.offset(row, column) + vector * LANES..][..to.len()];
-                                let values = load_part(values);
-                                sum = if pool == Pool::Max { or_nan(max(sum, values), sum) } else { add(sum, values) };
-                            }
+                    let to = output.offset(y, x);
+                    let (blocks, rest) = output.data[to..][..layout.channels].as_chunks_mut::<{ 4 * LANES }>();
+                    for (block, to) in blocks.iter_mut().enumerate() {
+                        pool_block(pool, &input.data[block * 4 * LANES..], &taps, share, to);
+                    }
+                    let done = layout.channels - rest.len();
+                    for (vector, to) in rest.chunks_mut(LANES).enumerate() {
+                        let mut sum = pool_start(pool, &taps);
+                        for tap in &taps {
+                            sum = pool_tap(pool, sum, load_part(&input.data[tap + done + vector * LANES..][..to.len()]));
                         }
-                        store_part(to, if pool == Pool::Max { sum } else { mul(sum, splat(share)) });
+                        store_part(to, mul(sum, splat(share)));
                     }
                 }
             }
+        }
+
+        /// Four vectors of channels of one pixel.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn pool_block(pool: Pool, input: &[f32], taps: &[usize], share: f32, output: &mut [f32; 4 * LANES]) {
+            let mut sums = [pool_start(pool, taps); 4];
+            for tap in taps {
+                let values = input[*tap..][..4 * LANES].as_chunks().0;
+                for v in 0..4 {
+                    sums[v] = pool_tap(pool, sums[v], load(&values[v]));
+                }
+            }
+            let to = output.as_chunks_mut().0;
+            for v in 0..4 {
+                store(&mut to[v], mul(sums[v], splat(share)));
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn pool_start(pool: Pool, taps: &[usize]) -> Vector {
+            splat(if pool == Pool::Max && !taps.is_empty() { f32::NEG_INFINITY } else { 0.0 })
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn pool_tap(pool: Pool, sum: Vector, values: Vector) -> Vector {
+            if pool == Pool::Max { or_nan(max(sum, values), sum) } else { add(sum, values) }
         }
 
         #[target_feature(enable = $features)]
