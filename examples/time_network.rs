@@ -1,9 +1,10 @@
 //! Runs an ONNX file whenever it is told to and says how long that took, for scripts that compare engines in turns.
 //!
-//! `cargo run --release --example time_network -- MODEL.onnx INPUT.f32 1,3,224,224 all|nothing best|avx512|avx2|neon|scalar`
+//! `cargo run --release --example time_network -- MODEL.onnx INPUT.f32 1,3,224,224 f4|f2|off|nothing best|avx512|avx2|neon|scalar`
 //!
-//! `INPUT.f32` is little-endian `f32`, row-major; `nothing` is stock tract without rewrites. First come two lines: the microseconds that loading and
-//! the first run took, and the logits. Then every number read from standard input is answered by a line with the microseconds of that many runs.
+//! `INPUT.f32` is little-endian `f32`, row-major; `nothing` is stock tract without rewrites, the others say how far convolutions may be
+//! Winograd's. First come two lines: the microseconds that loading and the first run took, and the logits. Then every number read from standard
+//! input is answered by a line with the microseconds of that many runs.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -15,13 +16,12 @@ use senet::kernels::Simd;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, input, shape, rewrite, simd] = arguments.as_slice() else {
-        return Err("expected MODEL.onnx INPUT.f32 SHAPE all|nothing LEVEL".into());
+        return Err("expected MODEL.onnx INPUT.f32 SHAPE f4|f2|off|nothing LEVEL".into());
     };
     let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let rewrite = match rewrite.as_str() {
-        "all" => Rewrite::All,
         "nothing" => Rewrite::Nothing,
-        other => return Err(format!("{other:?}, expected all or nothing").into()),
+        winograd => Rewrite::All(winograd.parse()?),
     };
     let simd = match simd.as_str() {
         "best" => Simd::detect(),

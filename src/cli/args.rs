@@ -8,6 +8,7 @@ use super::values::whole;
 use crate::config::LogFormat;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
+use crate::kernels::maps::Winograd;
 use crate::kernels::{Level, Simd, UnsupportedLevel};
 use crate::model::{Location, Model};
 
@@ -20,12 +21,22 @@ pub(super) struct Global {
     /// Instruction set of the kernels: auto, scalar, neon, avx2 or avx512
     #[arg(long, global = true, value_name = "LEVEL", default_value = "auto", help_heading = "Everywhere")]
     pub simd: SimdChoice,
+    /// Winograd's convolutions, faster and less exact: off, f2 (tiles of 2 × 2) or f4 (also of 4 × 4)
+    #[arg(long, global = true, value_name = "TILES", default_value = "f4", help_heading = "Everywhere")]
+    pub winograd: Winograd,
     /// Shape of log lines; auto is text on a terminal and JSON elsewhere
     #[arg(long, global = true, value_name = "FORMAT", default_value = "auto", help_heading = "Everywhere")]
     pub log_format: LogFormat,
     /// What is logged, such as debug or warn,senet=debug [default: info for serve, warn otherwise]
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Everywhere")]
     pub log_filter: Option<String>,
+}
+
+impl Global {
+    /// How every model is loaded.
+    pub(super) fn load_options(&self) -> Result<LoadOptions, UnsupportedLevel> {
+        Ok(LoadOptions { simd: self.simd.resolve()?, winograd: self.winograd, ..LoadOptions::default() })
+    }
 }
 
 /// What `--simd` asks for.
@@ -38,7 +49,7 @@ pub(super) enum SimdChoice {
 }
 
 impl SimdChoice {
-    pub(super) fn resolve(self) -> Result<Simd, UnsupportedLevel> {
+    fn resolve(self) -> Result<Simd, UnsupportedLevel> {
         match self {
             Self::Auto => Ok(Simd::detect()),
             Self::Level(level) => Simd::request(level),

@@ -13,7 +13,6 @@ use super::error::CliError;
 use super::style::{Theme, paint};
 use super::values::{THREADS, whole};
 use crate::inference::{Engine, EngineError, Gates, LoadOptions};
-use crate::kernels::Simd;
 
 /// Runs of each thread before the clock starts.
 const WARM_UP_RUNS: usize = 3;
@@ -73,9 +72,9 @@ struct Latency {
 }
 
 /// Loads the model and runs it for the time asked for.
-pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
+pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Result<(), CliError> {
     let start = Instant::now();
-    let model = args.models.load(args.reference.as_deref(), LoadOptions { batch: args.batch, simd, input_size: None })?;
+    let model = args.models.load(args.reference.as_deref(), LoadOptions { batch: args.batch, ..options })?;
     let load = start.elapsed();
     let values = args.batch * 3 * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
     let duration = Duration::from_secs_f64(args.seconds);
@@ -86,7 +85,7 @@ pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), Cl
         model: model.name().to_owned(),
         threads: args.threads.get(),
         batch: args.batch,
-        simd: simd.level().to_string(),
+        simd: options.simd.level().to_string(),
         iterations: runs.len(),
         images_per_second: (runs.len() * args.batch) as f64 / elapsed.as_secs_f64(),
         latency_ms: Latency::of(&mut runs),

@@ -18,7 +18,6 @@ use crate::attention::{AttentionRequest, Detail};
 use crate::classifier::{Classification, Classifier, Options, Ticket};
 use crate::image::Limits;
 use crate::inference::LoadOptions;
-use crate::kernels::Simd;
 use crate::model::Model;
 
 /// The name that stands for standard input.
@@ -78,8 +77,8 @@ impl ValueEnum for Detail {
 }
 
 /// Classifies the pictures one after the other.
-pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
-    let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
+pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Result<(), CliError> {
+    let model = args.models.load_and_warn(args.model.as_deref(), options)?;
     let top_k = args.top_k.unwrap_or_else(|| Options::default().top_k.min(model.engine().summary().classes));
     let attention = AttentionRequest { detail: args.attention, top: args.attention_top, blocks: args.blocks };
     let options = Options { top_k, attention };

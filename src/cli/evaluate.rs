@@ -22,7 +22,6 @@ use crate::classifier::{Classifier, Options, Ticket};
 use crate::config::AdmissionConfig;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
-use crate::kernels::Simd;
 use crate::model::Model;
 
 /// Classes in the table for people.
@@ -99,9 +98,9 @@ struct Tally {
 }
 
 /// Classifies every picture on every core.
-pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
+pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Result<(), CliError> {
     let images = args.images.ok_or_else(|| CliError::Usage("--images is not given, expected a folder of pictures".to_owned()))?;
-    let model = args.models.load_and_warn(args.model.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
+    let model = args.models.load_and_warn(args.model.as_deref(), options)?;
     let tsv = args.truth.or_else(|| Some(images.join("truth.tsv")).filter(|tsv| tsv.is_file()));
     let examples = match tsv {
         Some(tsv) => truth::from_tsv(&tsv, &images, model.engine().summary().classes),

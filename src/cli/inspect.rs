@@ -8,7 +8,6 @@ use super::style::{Theme, paint};
 use super::table::{Align, Table};
 use crate::image::{InputContract, Resize};
 use crate::inference::{LoadOptions, SeBlockInfo, TensorInfo};
-use crate::kernels::Simd;
 use crate::model::Description;
 
 /// Say what is known of a model: SE blocks, size, input contract, warnings
@@ -26,8 +25,8 @@ pub(super) struct Args {
 }
 
 /// Loads the model and describes it.
-pub(super) fn run(args: Args, simd: Simd, out: &mut impl Write) -> Result<(), CliError> {
-    let model = args.models.load(args.reference.as_deref(), LoadOptions { simd, ..LoadOptions::default() })?;
+pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Result<(), CliError> {
+    let model = args.models.load(args.reference.as_deref(), options)?;
     let about = model.describe();
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &about).map_err(io::Error::from)?;

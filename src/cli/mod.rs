@@ -68,18 +68,18 @@ enum Command {
 /// [`CliError`], which knows its exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
     let (cli, effective) = settings::parse::<Cli>(argv)?;
+    let options = cli.global.load_options().map_err(CliError::configuration)?;
     let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = cli.global.log_filter.unwrap_or_else(|| quiet.to_owned());
     telemetry::init(&LogConfig { format: cli.global.log_format, filter }).map_err(CliError::configuration)?;
-    let simd = cli.global.simd.resolve().map_err(CliError::configuration)?;
     let mut out = io::stdout().lock();
     match cli.command {
         Command::Serve(args) if args.print_config => effective.print(&mut out)?,
-        Command::Serve(args) => serve::run(args, simd)?,
-        Command::Classify(args) => classify::run(args, simd, &mut out)?,
-        Command::Inspect(args) => inspect::run(args, simd, &mut out)?,
-        Command::Evaluate(args) => evaluate::run(args, simd, &mut out)?,
-        Command::Bench(args) => bench::run(args, simd, &mut out)?,
+        Command::Serve(args) => serve::run(args, options)?,
+        Command::Classify(args) => classify::run(args, options, &mut out)?,
+        Command::Inspect(args) => inspect::run(args, options, &mut out)?,
+        Command::Evaluate(args) => evaluate::run(args, options, &mut out)?,
+        Command::Bench(args) => bench::run(args, options, &mut out)?,
         Command::Healthcheck(args) => healthcheck::run(args, &mut out)?,
     }
     Ok(out.flush()?)

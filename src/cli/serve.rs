@@ -13,7 +13,6 @@ use super::error::CliError;
 use super::values::{THREADS, address, some_time, whole};
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
-use crate::kernels::Simd;
 use crate::model::{Description, Location, Model, ModelError, Registry};
 use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
 
@@ -110,23 +109,23 @@ impl From<Http> for HttpConfig {
 }
 
 /// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
-pub(super) fn run(args: Args, simd: Simd) -> Result<(), CliError> {
+pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
     let locations = locations(args.models.folder()?, &args.model)?;
     let default = AdmissionConfig::default();
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
-    let config = ServerConfig { http: args.http.into(), admission, drain, limits: args.limits.into(), simd };
+    let config = ServerConfig { http: args.http.into(), admission, drain, limits: args.limits.into(), simd: options.simd };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
-    Ok(runtime.block_on(serve(config, locations))?)
+    Ok(runtime.block_on(serve(config, locations, options))?)
 }
 
-async fn serve(config: ServerConfig, locations: Vec<Location>) -> Result<(), ServeError> {
+async fn serve(config: ServerConfig, locations: Vec<Location>, options: LoadOptions) -> Result<(), ServeError> {
     let (simd, workers) = (config.simd, config.admission.workers);
     let server = Server::bind(config).await?;
     let addr = server.http_addr();
     info!(%addr, simd = %simd.level(), workers, "listening on http://{addr}, documentation at http://{addr}/docs");
     let shutdown = shutdown_signal()?;
-    server.run(move |registry| load_all(registry, &locations, simd), shutdown).await
+    server.run(move |registry| load_all(registry, &locations, options), shutdown).await
 }
 
 fn locations(models: Option<&Path>, named: &[String]) -> Result<Vec<Location>, ModelError> {
@@ -138,10 +137,10 @@ fn locations(models: Option<&Path>, named: &[String]) -> Result<Vec<Location>, M
 }
 
 /// Loads every model, in order, and refuses two of one name.
-fn load_all(registry: &Registry, locations: &[Location], simd: Simd) -> Result<(), ModelError> {
+fn load_all(registry: &Registry, locations: &[Location], options: LoadOptions) -> Result<(), ModelError> {
     let mut names = HashMap::new();
     for location in locations {
-        let model = Model::load(location, LoadOptions { simd, ..LoadOptions::default() })?;
+        let model = Model::load(location, options)?;
         if let Some(other) = names.insert(model.name().to_owned(), location) {
             return Err(ModelError::SameName { name: model.name().to_owned(), first: other.to_string(), second: location.to_string() });
         }

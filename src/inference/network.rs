@@ -13,14 +13,15 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
 use crate::graph::{fuse_squeeze_excite, lower};
+use crate::kernels::maps::Winograd;
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
 
 /// Which rewrites a network goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rewrite {
-    /// All there are.
-    All,
+    /// All there are, with Winograd's convolutions as far as this says.
+    All(Winograd),
     /// None: stock tract, to compare with.
     Nothing,
 }
@@ -55,12 +56,13 @@ impl Network {
             let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();
             let flops = flops(&model)?;
             let se_blocks = match rewrite {
-                Rewrite::All => fuse_squeeze_excite(&mut model, simd, &parameters)?,
+                Rewrite::All(_) => fuse_squeeze_excite(&mut model, simd, &parameters)?,
                 Rewrite::Nothing => vec![],
             };
             // The plain kernels are a reference; stock tract is faster than they are.
-            if rewrite == Rewrite::All && simd.level() != Level::Scalar {
-                lower(&mut model, input_shape[0], simd)?;
+            match rewrite {
+                Rewrite::All(winograd) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, winograd)?,
+                _ => {}
             }
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;

@@ -7,8 +7,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Pool, Window, activate, add, convolve, convolve_depthwise, from_planar, pool,
-    recalibrate, squeeze_map, to_planar,
+    Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, convolve, convolve_depthwise,
+    convolve_winograd, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 use crate::kernels::{Excitation, Simd, excite};
 
@@ -30,6 +30,12 @@ pub(crate) enum Step {
     },
     Convolve {
         convolution: Convolution,
+        from: usize,
+        shortcut: Option<usize>,
+        to: usize,
+    },
+    ConvolveWinograd {
+        convolution: WinogradConvolution,
         from: usize,
         shortcut: Option<usize>,
         to: usize,
@@ -87,6 +93,8 @@ pub(crate) struct Steps {
     pub(crate) outputs: Vec<Output>,
     /// Values of memory that one image takes.
     pub(crate) memory: usize,
+    /// Values beyond, for steps to work in.
+    pub(crate) scratch: usize,
     /// The largest number of channels of any block.
     pub(crate) channels: usize,
 }
@@ -115,6 +123,7 @@ impl Region {
 impl Steps {
     fn run(&self, memory: &mut [f32], image: usize, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) -> TractResult<()> {
         let mut means = vec![0.0; self.channels];
+        let (memory, scratch) = memory.split_at_mut(self.memory);
         for step in &self.steps {
             match step {
                 Step::Load { input, to } => {
@@ -127,6 +136,10 @@ impl Steps {
                 Step::Convolve { convolution, from, shortcut, to } => {
                     let (mut to, maps) = self.write(memory, *to);
                     convolve(self.simd, convolution, maps.get(*from), shortcut.map(|s| maps.get(s)), &mut to);
+                }
+                Step::ConvolveWinograd { convolution, from, shortcut, to } => {
+                    let (mut to, maps) = self.write(memory, *to);
+                    convolve_winograd(self.simd, convolution, maps.get(*from), shortcut.map(|s| maps.get(s)), &mut to, scratch);
                 }
                 Step::ConvolveDepthwise { convolution, from, to } => {
                     let (mut to, maps) = self.write(memory, *to);
@@ -247,7 +260,7 @@ impl EvalOp for Region {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut memory = idle.unwrap_or_else(|| vec![0.0; self.steps.memory]);
+        let mut memory = idle.unwrap_or_else(|| vec![0.0; self.steps.memory + self.steps.scratch]);
         let inputs = inputs.iter().map(|input| input.try_as_plain_ram()?.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut tensors = vec![];
         for output in &self.steps.outputs {

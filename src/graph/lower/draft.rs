@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
-use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool};
+use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Slot, Step, Steps};
 
@@ -166,7 +166,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The region's inputs and its steps.
-    pub(super) fn finish(self, simd: Simd) -> TractResult<(Vec<OutletId>, Steps)> {
+    pub(super) fn finish(self, simd: Simd, winograd: Winograd) -> TractResult<(Vec<OutletId>, Steps)> {
         let mut outs = vec![];
         for wire in self.outputs {
             outs.push(match (self.slots.get(wire), self.gates.get(wire)) {
@@ -176,11 +176,13 @@ impl<'a> Draft<'a> {
             });
         }
         let channels = self.gates.values().copied().max().unwrap_or(0);
-        let steps = self.steps.into_iter().map(|step| step.pack(simd)).collect::<TractResult<Vec<_>>>()?;
+        let sizes = &self.sizes;
+        let steps = self.steps.into_iter().map(|step| step.pack(simd, winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
             let (window, from, to) = match step {
                 Step::Convolve { convolution, from, to, .. } => (convolution.shape().window, *from, *to),
+                Step::ConvolveWinograd { convolution, from, to, .. } => (convolution.shape().window, *from, *to),
                 Step::ConvolveDepthwise { convolution, from, to } => (convolution.window(), *from, *to),
                 _ => continue,
             };
@@ -188,7 +190,9 @@ impl<'a> Draft<'a> {
             layouts[from].border = layouts[from].border.max(border);
         }
         let (slots, memory) = share_memory(&layouts, &steps, &outs);
-        Ok((self.inputs, Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, channels }))
+        let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
+        let scratch = scratch.max().unwrap_or(0);
+        Ok((self.inputs, Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, scratch, channels }))
     }
 }
 
@@ -199,7 +203,8 @@ impl Open {
 }
 
 impl Drafted {
-    fn pack(self, simd: Simd) -> TractResult<Step> {
+    /// The step, with its weights packed; `sizes` are those of the slots.
+    fn pack(self, simd: Simd, winograd: Winograd, sizes: &[[usize; 3]]) -> TractResult<Step> {
         let open = match self {
             Self::Ready(step) => return Ok(step),
             Self::Convolution(open) => open,
@@ -208,6 +213,9 @@ impl Drafted {
         let Open { shape, ref bias, from, shortcut, to, nonlinearity, .. } = open;
         Ok(if open.is_depthwise() {
             Step::ConvolveDepthwise { convolution: Depthwise::new(shape.window, weights, bias, nonlinearity)?, from, to }
+        } else if let Some(tile) = winograd.choose(simd, &shape, [sizes[to][1], sizes[to][2]]) {
+            let convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
+            Step::ConvolveWinograd { convolution, from, shortcut, to }
         } else {
             Step::Convolve { convolution: Convolution::new(simd, shape, weights, bias, nonlinearity)?, from, shortcut, to }
         })
@@ -255,7 +263,7 @@ fn share_memory(layouts: &[Layout], steps: &[Step], outputs: &[Output]) -> (Vec<
 fn slots_of(step: &Step) -> [Option<usize>; 3] {
     match step {
         Step::Load { to, .. } => [Some(*to), None, None],
-        Step::Convolve { from, shortcut, to, .. } => [Some(*from), *shortcut, Some(*to)],
+        Step::Convolve { from, shortcut, to, .. } | Step::ConvolveWinograd { from, shortcut, to, .. } => [Some(*from), *shortcut, Some(*to)],
         Step::ConvolveDepthwise { from, to, .. } | Step::Pool { from, to, .. } | Step::Copy { from, to } => [Some(*from), Some(*to), None],
         Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
         Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],

@@ -13,6 +13,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use self::draft::Draft;
 use self::operator::{Operator, Recognised, recognise};
 use crate::kernels::Simd;
+use crate::kernels::maps::Winograd;
 use crate::ops::Region;
 
 /// Replaces what the kernels on maps can run of the decluttered `model`, whose SE blocks have been fused, by regions.
@@ -22,7 +23,7 @@ use crate::ops::Region;
 ///
 /// # Errors
 /// When tract refuses the patched graph, which would be a defect.
-pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd) -> TractResult<()> {
+pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, winograd: Winograd) -> TractResult<()> {
     let order = model.eval_order()?;
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
@@ -45,7 +46,7 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd) -> TractResult<()
     for nodes in regions {
         let convolves = nodes.iter().any(|node| matches!(recognised[node].operator, Operator::Convolution { .. }));
         if convolves {
-            replace(model, &nodes, &mut recognised, batch, simd)?;
+            replace(model, &nodes, &mut recognised, batch, simd, winograd)?;
         }
     }
     model.compact()
@@ -55,7 +56,14 @@ fn is_start(model: &TypedModel, node: usize) -> bool {
     model.node(node).op_is::<TypedSource>() || model.node(node).op_is::<Const>()
 }
 
-fn replace(model: &mut TypedModel, nodes: &[usize], recognised: &mut HashMap<usize, Recognised>, batch: usize, simd: Simd) -> TractResult<()> {
+fn replace(
+    model: &mut TypedModel,
+    nodes: &[usize],
+    recognised: &mut HashMap<usize, Recognised>,
+    batch: usize,
+    simd: Simd,
+    winograd: Winograd,
+) -> TractResult<()> {
     // What tract reads of the region, nodes apart that nothing reads any more: a lowered node may read through its input.
     let live = live_nodes(model, recognised)?;
     let mut outputs: Vec<OutletId> = vec![];
@@ -78,7 +86,7 @@ fn replace(model: &mut TypedModel, nodes: &[usize], recognised: &mut HashMap<usi
     for node in nodes {
         draft.push(*node)?;
     }
-    let (inputs, steps) = draft.finish(simd)?;
+    let (inputs, steps) = draft.finish(simd, winograd)?;
     let mut patch = TypedModelPatch::new("lower to maps");
     let taps = inputs.iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
     let name = format!("{}.region", model.node(nodes[0]).name);

@@ -58,6 +58,12 @@ pub struct ConvolutionMismatch {
     bias: usize,
 }
 
+impl ConvolutionMismatch {
+    pub(super) fn new(shape: ConvolutionShape, weights: &[f32], bias: &[f32]) -> Self {
+        Self { shape, weights: weights.len(), bias: bias.len() }
+    }
+}
+
 /// A convolution with bias and nonlinearity, its weights packed for the kernels of one instruction set.
 #[derive(Debug)]
 pub struct Convolution {
@@ -111,7 +117,7 @@ impl Convolution {
         let taps = window.kernel[0] * window.kernel[1];
         let divides = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups) && window.stride[0] > 0 && window.stride[1] > 0;
         if !divides || weights.len() != outputs * (inputs / groups) * taps || bias.len() != outputs {
-            return Err(ConvolutionMismatch { shape, weights: weights.len(), bias: bias.len() });
+            return Err(ConvolutionMismatch::new(shape, weights, bias));
         }
         let PanelSize { lanes, usual, widest } = simd.kernels().panel_size();
         let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
@@ -210,7 +216,7 @@ impl Depthwise {
         let (channels, taps) = (bias.len(), window.kernel[0] * window.kernel[1]);
         if weights.len() != channels * taps || window.stride[0] == 0 || window.stride[1] == 0 {
             let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window };
-            return Err(ConvolutionMismatch { shape, weights: weights.len(), bias: channels });
+            return Err(ConvolutionMismatch::new(shape, weights, bias));
         }
         let weights = (0..taps).flat_map(|tap| weights.iter().skip(tap).step_by(taps).copied()).collect();
         Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec() })

@@ -105,6 +105,11 @@ impl<'a> MapMut<'a> {
         (before, Self { layout: self.layout, pixels: pixel..self.pixels.end, start, data: after })
     }
 
+    /// Whether the map has a pixel at (`y`, `x`), and this part of it does.
+    pub(in crate::kernels) fn contains(&self, y: usize, x: usize) -> bool {
+        x < self.layout.width && self.pixels.contains(&(y * self.layout.width + x))
+    }
+
     /// Where the pixel at (`y`, `x`), which must be in this part, begins in `data`.
     pub(in crate::kernels) fn offset(&self, y: usize, x: usize) -> usize {
         self.layout.offset(y, x) - self.start

@@ -12,6 +12,7 @@ mod properties;
 pub(super) mod scalar;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod vector;
+mod winograd;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(in crate::kernels) use convolution::Panel;
@@ -20,6 +21,7 @@ pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthw
 pub use layout::{Layout, Map, MapMut};
 pub use nonlinearity::Nonlinearity;
 pub use planar::{from_planar, to_planar};
+pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
 use super::Simd;
 
@@ -40,6 +42,19 @@ pub(super) trait MapKernels {
     fn panel_size(&self) -> PanelSize;
     fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>);
     fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>);
+    /// `Bᵀ · tile · B` of the input of every tile, given as the first pixel of its output; `transformed` is `[place, tile, inputs]`. What lies
+    /// beyond the border counts as zero: no pixel of the output depends on it.
+    fn transform_tiles(&self, convolution: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]);
+    /// `nonlinearity(Aᵀ · products · A + bias + shortcut)` of every tile, so far as it has pixels in `output`; `products` is
+    /// `[place, tile, outputs]`.
+    fn finish_tiles(
+        &self,
+        convolution: &WinogradConvolution,
+        tiles: &[[usize; 2]],
+        products: &[f32],
+        shortcut: Option<Map<'_>>,
+        output: &mut MapMut<'_>,
+    );
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
     fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]);
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);

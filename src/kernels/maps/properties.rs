@@ -9,6 +9,8 @@ use crate::kernels::{Level, Simd};
 at_every_level! {
     convolves_within_the_stated_tolerance
     convolves_depthwise_within_the_stated_tolerance
+    convolves_by_winograd_within_the_stated_tolerance
+    convolves_parts_by_winograd_as_it_does_the_whole
     pools_within_the_stated_tolerance
     squeezes_maps_within_the_stated_tolerance
     recalibrates_adds_and_activates_like_the_reference
@@ -120,6 +122,70 @@ fn convolves_within_the_stated_tolerance(simd: Simd) {
         let products = case.1.0 * case.2.kernel[0] * case.2.kernel[1] + 2;
         let tolerance = products as f32 * 2f32.powi(-24) * (4 * products) as f32;
         assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
+    });
+}
+
+/// A tile, (H, W), inputs, outputs, padding, a nonlinearity, whether a shortcut is added.
+type WinogradCase = (WinogradTile, [usize; 2], usize, usize, [usize; 2], Nonlinearity, bool);
+
+fn winograd_cases() -> impl Strategy<Value = WinogradCase> {
+    let size = (3..20usize, 3..20usize).prop_map(|(height, width)| [height, width]);
+    let padding = prop::sample::select(vec![[0, 0], [1, 1], [0, 1], [2, 2]]);
+    (prop::sample::select(vec![WinogradTile::Two, WinogradTile::Four]), size, 16..40usize, 16..70usize, padding, nonlinearity(), any::<bool>())
+}
+
+/// The convolution of `case`, by Winograd or multiplied out, written into a map of its own in `parts`.
+fn run_winograd(simd: Simd, by_winograd: bool, case: WinogradCase, parts: &[usize]) -> (Layout, Vec<f32>) {
+    let (tile, size, inputs, outputs, padding, nonlinearity, residual) = case;
+    let window = Window { kernel: [3, 3], padding, ..Window::UNIT };
+    let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
+    let (weights, bias) = (values(outputs * inputs * 9, 1), values(outputs, 2));
+    let plain = Convolution::new(simd, shape, &weights, &bias, nonlinearity).expect("the weights fit");
+    let winograd = WinogradConvolution::new(simd, tile, shape, &weights, &bias, nonlinearity).expect("the weights fit");
+    let output = output_size(&window, size);
+    let (input, input_data) = map(size[0], size[1], inputs, window.border(size, output), 3, 3);
+    let (shortcut, shortcut_data) = map(output[0], output[1], outputs, 1, 0, 4);
+    let layout = Layout { height: output[0], width: output[1], channels: outputs, border: 2, stride: outputs + 5 };
+    let mut data = vec![7.0; (output[0] + 4) * layout.row()];
+    let mut scratch = vec![f32::NAN; winograd.scratch()];
+    let mut run = |part: &mut MapMut<'_>| {
+        let (input, shortcut) = (Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)));
+        match by_winograd {
+            true => convolve_winograd(simd, &winograd, input, shortcut, part, &mut scratch),
+            false => convolve(simd, &plain, input, shortcut, part),
+        }
+    };
+    let mut rest = MapMut::new(layout, &mut data);
+    for pixel in parts {
+        let (mut part, after) = rest.split_at(*pixel);
+        run(&mut part);
+        rest = after;
+    }
+    run(&mut rest);
+    (layout, data)
+}
+
+fn convolves_by_winograd_within_the_stated_tolerance(simd: Simd) {
+    proptest!(|(case in winograd_cases())| {
+        let (layout, expected) = run_winograd(scalar(), false, case, &[]);
+        for simd in [simd, scalar()] {
+            let actual = run_winograd(simd, true, case, &[]).1;
+            // Sums of 9 · inputs products of values below 2.
+            let tolerance = 2e-6 * 4.0 * (9.0 * case.2 as f32).sqrt() * if case.0 == WinogradTile::Two { 1.0 } else { 8.0 };
+            assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
+            let beside = |data: &[f32]| data.iter().enumerate().filter(|(at, _)| at % layout.stride >= outputs_of(&case)).all(|(_, v)| *v == 7.0);
+            prop_assert!(beside(&actual), "it wrote beside its channels");
+        }
+    });
+}
+
+fn outputs_of(case: &WinogradCase) -> usize {
+    case.3
+}
+
+fn convolves_parts_by_winograd_as_it_does_the_whole(simd: Simd) {
+    proptest!(|(case in winograd_cases(), a in 0..400usize, b in 0..400usize)| {
+        prop_assert_eq!(run_winograd(simd, true, case, &[a.min(b), a.max(b)]).1, run_winograd(simd, true, case, &[]).1);
     });
 }
 

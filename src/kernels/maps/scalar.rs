@@ -3,6 +3,7 @@
 use super::convolution::{Convolution, Depthwise, PanelSize, Window};
 use super::layout::{Layout, Map, MapMut};
 use super::nonlinearity::Nonlinearity;
+use super::winograd::{WinogradConvolution, input_matrix, output_matrix};
 use super::{MapKernels, Pool};
 use crate::kernels::scalar::Scalar;
 
@@ -40,6 +41,47 @@ impl MapKernels for Scalar {
                 *value = convolution.nonlinearity.apply(sum as f32);
             }
         });
+    }
+
+    fn transform_tiles(&self, convolution: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]) {
+        let matrix = input_matrix(convolution.tile);
+        let Layout { height, width, channels, border, .. } = input.layout;
+        for (tile, [y, x]) in tiles.iter().enumerate() {
+            let [y, x] = [y + border - convolution.window.padding[0], x + border - convolution.window.padding[1]];
+            for channel in 0..channels {
+                let value = |row: usize, column: usize| {
+                    let inside = y + row < height + 2 * border && x + column < width + 2 * border;
+                    if inside { input.data[(y + row) * input.layout.row() + (x + column) * input.layout.stride + channel] } else { 0.0 }
+                };
+                for (place, sum) in two_sided(matrix, value).into_iter().enumerate() {
+                    transformed[(place * tiles.len() + tile) * channels + channel] = sum;
+                }
+            }
+        }
+    }
+
+    fn finish_tiles(
+        &self,
+        convolution: &WinogradConvolution,
+        tiles: &[[usize; 2]],
+        products: &[f32],
+        shortcut: Option<Map<'_>>,
+        output: &mut MapMut<'_>,
+    ) {
+        let (matrix, size, channels) = (output_matrix(convolution.tile), convolution.tile.outputs(), output.layout.channels);
+        for (tile, [top, left]) in tiles.iter().enumerate() {
+            for channel in 0..channels {
+                let product = |row: usize, column: usize| products[((row * (size + 2) + column) * tiles.len() + tile) * channels + channel];
+                for (pixel, sum) in two_sided(matrix, product).into_iter().enumerate() {
+                    let (y, x) = (top + pixel / size, left + pixel % size);
+                    if output.contains(y, x) {
+                        let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel]);
+                        let at = output.offset(y, x) + channel;
+                        output.data[at] = convolution.nonlinearity.apply(sum + convolution.bias[channel] + shortcut);
+                    }
+                }
+            }
+        }
     }
 
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
@@ -112,4 +154,13 @@ fn taps_inside(window: &Window, input: &Layout, y: usize, x: usize) -> (usize, i
         (row < input.height && column < input.width).then(|| input.offset(row, column))
     });
     (taps, inside)
+}
+
+/// `matrix · values · matrixᵀ`, by rows.
+fn two_sided(matrix: &[&[f32]], values: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let sum = |left: &[f32], right: &[f32]| {
+        let products = left.iter().enumerate().flat_map(|(row, l)| right.iter().enumerate().map(move |(column, r)| (row, column, l * r)));
+        products.filter(|(.., factor)| *factor != 0.0).map(|(row, column, factor)| f64::from(factor) * f64::from(values(row, column))).sum::<f64>()
+    };
+    matrix.iter().flat_map(|left| matrix.iter().map(move |right| (left, right))).map(|(left, right)| sum(left, right) as f32).collect()
 }

@@ -37,6 +37,33 @@ macro_rules! map_kernels {
                 unsafe { convolve_depthwise(convolution, input, output) }
             }
 
+            fn transform_tiles(&self, convolution: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]) {
+                // SAFETY: possession of `self` proves the features.
+                unsafe {
+                    match convolution.tile {
+                        WinogradTile::Two => transform_tiles::<4>(convolution, tiles, input, transformed),
+                        WinogradTile::Four => transform_tiles::<6>(convolution, tiles, input, transformed),
+                    }
+                }
+            }
+
+            fn finish_tiles(
+                &self,
+                convolution: &WinogradConvolution,
+                tiles: &[[usize; 2]],
+                products: &[f32],
+                shortcut: Option<Map<'_>>,
+                output: &mut MapMut<'_>,
+            ) {
+                // SAFETY: as above.
+                unsafe {
+                    match convolution.tile {
+                        WinogradTile::Two => finish_tiles::<4, 2>(convolution, tiles, products, shortcut, output),
+                        WinogradTile::Four => finish_tiles::<6, 4>(convolution, tiles, products, shortcut, output),
+                    }
+                }
+            }
+
             fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
                 // SAFETY: possession of `self` proves the features.
                 unsafe { pool_map(pool, window, input, output) }
@@ -377,6 +404,150 @@ macro_rules! map_kernels {
                 }
                 store_part(&mut output[to..][channels], apply(c.nonlinearity, sum));
             }
+        }
+
+        /// Tiles of `T` rows and columns.
+        #[target_feature(enable = $features)]
+        fn transform_tiles<const T: usize>(c: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]) {
+            let Layout { height, width, channels, border, stride } = input.layout;
+            let row_step = input.layout.row();
+            for (tile, [y, x]) in tiles.iter().enumerate() {
+                let [y, x] = [y + border - c.window.padding[0], x + border - c.window.padding[1]];
+                let (rows, columns) = (T.min(height + 2 * border - y), T.min(width + 2 * border - x));
+                let mut channel = 0;
+                while channel < channels {
+                    // The last vector begins where it still fits, and transforms some channels once more.
+                    channel = channel.min(channels - LANES);
+                    let mut half = [[splat(0.0); T]; T];
+                    for row in 0..rows {
+                        let mut values = [splat(0.0); T];
+                        let from = &input.data[(y + row) * row_step + x * stride + channel..];
+                        for column in 0..T {
+                            if column < columns {
+                                values[column] = load_first(&from[column * stride..]);
+                            }
+                        }
+                        half[row] = transform_inputs(values);
+                    }
+                    for column in 0..T {
+                        let mut values = [splat(0.0); T];
+                        for row in 0..T {
+                            values[row] = half[row][column];
+                        }
+                        let values = transform_inputs(values);
+                        for row in 0..T {
+                            let to = ((row * T + column) * tiles.len() + tile) * channels + channel;
+                            store_first(&mut transformed[to..], values[row]);
+                        }
+                    }
+                    channel += LANES;
+                }
+            }
+        }
+
+        /// `Bᵀ · x`
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn transform_inputs<const T: usize>(x: [Vector; T]) -> [Vector; T] {
+            let mut y = [splat(0.0); T];
+            let minus = splat(-1.0);
+            if T == 4 {
+                y[0] = fma(x[2], minus, x[0]);
+                y[1] = add(x[1], x[2]);
+                y[2] = fma(x[1], minus, x[2]);
+                y[3] = fma(x[3], minus, x[1]);
+            } else {
+                let (two, four, five) = (splat(2.0), splat(4.0), splat(-5.0));
+                let (even, odd) = (fma(x[2], splat(-4.0), x[4]), fma(x[1], splat(-4.0), x[3]));
+                let (even_2, odd_2) = (fma(x[2], minus, x[4]), fma(x[1], minus, x[3]));
+                y[0] = fma(x[0], four, fma(x[2], five, x[4]));
+                y[1] = add(even, odd);
+                y[2] = fma(odd, minus, even);
+                y[3] = fma(odd_2, two, even_2);
+                y[4] = fma(odd_2, splat(-2.0), even_2);
+                y[5] = fma(x[1], four, fma(x[3], five, x[5]));
+            }
+            y
+        }
+
+        /// `Aᵀ · x`
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn transform_products<const T: usize, const M: usize>(x: [Vector; T]) -> [Vector; M] {
+            let mut y = [splat(0.0); M];
+            let minus = splat(-1.0);
+            let (sum, difference) = (add(x[1], x[2]), fma(x[2], minus, x[1]));
+            if T == 4 {
+                y[0] = add(x[0], sum);
+                y[1] = fma(x[3], minus, difference);
+            } else {
+                let (sum_2, difference_2) = (add(x[3], x[4]), fma(x[4], minus, x[3]));
+                y[0] = add(x[0], add(sum, sum_2));
+                y[1] = fma(difference_2, splat(2.0), difference);
+                y[2] = fma(sum_2, splat(4.0), sum);
+                y[3] = fma(difference_2, splat(8.0), add(difference, x[5]));
+            }
+            y
+        }
+
+        /// Tiles of `T` rows and columns of products, `M` of pixels.
+        #[target_feature(enable = $features)]
+        fn finish_tiles<const T: usize, const M: usize>(
+            c: &WinogradConvolution,
+            tiles: &[[usize; 2]],
+            products: &[f32],
+            shortcut: Option<Map<'_>>,
+            output: &mut MapMut<'_>,
+        ) {
+            let channels = output.layout.channels;
+            for (tile, [top, left]) in tiles.iter().enumerate() {
+                let mut channel = 0;
+                while channel < channels {
+                    channel = channel.min(channels - LANES);
+                    let bias = load_first(&c.bias[channel..]);
+                    let mut half = [[splat(0.0); M]; T];
+                    for row in 0..T {
+                        let mut values = [splat(0.0); T];
+                        for column in 0..T {
+                            values[column] = load_first(&products[((row * T + column) * tiles.len() + tile) * channels + channel..]);
+                        }
+                        half[row] = transform_products::<T, M>(values);
+                    }
+                    for column in 0..M {
+                        let mut values = [splat(0.0); T];
+                        for row in 0..T {
+                            values[row] = half[row][column];
+                        }
+                        let values = transform_products::<T, M>(values);
+                        for row in 0..M {
+                            let (y, x) = (top + row, left + column);
+                            if output.contains(y, x) {
+                                let mut sum = add(values[row], bias);
+                                if let Some(shortcut) = shortcut {
+                                    sum = add(sum, load_first(&shortcut.data[shortcut.layout.offset(y, x) + channel..]));
+                                }
+                                let to = output.offset(y, x) + channel;
+                                store_first(&mut output.data[to..], apply(c.nonlinearity, sum));
+                            }
+                        }
+                    }
+                    channel += LANES;
+                }
+            }
+        }
+
+        /// The first vector of `values`, which must have one.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn load_first(values: &[f32]) -> Vector {
+            load(&values.as_chunks().0[0])
+        }
+
+        /// Over the first vector of `values`, which must have one.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn store_first(values: &mut [f32], v: Vector) {
+            store(&mut values.as_chunks_mut().0[0], v);
         }
 
         #[target_feature(enable = $features)]
