@@ -7,16 +7,15 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 
-use senet::inference::{Gates, Network, Rewrite};
+use senet::inference::{Gates, Lowering, Network, Rewrite};
 use senet::kernels::Simd;
-use senet::kernels::maps::Winograd;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, shape, rewrite] = arguments.as_slice() else { return Err("expected MODEL.onnx SHAPE all|nothing".into()) };
     let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let rewrite = match rewrite.as_str() {
-        "all" => Rewrite::All(Winograd::default()),
+        "all" => Rewrite::All(Lowering::default()),
         "nothing" => Rewrite::Nothing,
         other => return Err(format!("{other:?}, expected all or nothing").into()),
     };

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use senet::inference::{Gates, Network, Rewrite};
+use senet::inference::{Gates, Lowering, Network, Rewrite};
 use senet::kernels::Simd;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let rewrite = match rewrite.as_str() {
         "nothing" => Rewrite::Nothing,
-        winograd => Rewrite::All(winograd.parse()?),
+        winograd => Rewrite::All(Lowering { winograd: winograd.parse()?, ..Lowering::default() }),
     };
     let simd = match simd.as_str() {
         "best" => Simd::detect(),

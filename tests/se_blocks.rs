@@ -9,8 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use npyz::npz::NpzArchive;
-use senet::inference::{Gates, Inference, Network, Rewrite, SeBlockInfo};
-use senet::kernels::maps::Winograd;
+use senet::inference::{Gates, Inference, Lowering, Network, Rewrite, SeBlockInfo};
 use senet::kernels::{Activation, Gate, Simd};
 
 const EXPORTERS: [&str; 4] = ["ts", "ts_dyn", "dynamo", "dynamo_dyn"];
@@ -61,7 +60,7 @@ fn expected(form: &str, array: &str) -> Vec<f32> {
 
 fn run(form: &str, exporter: &str) -> (Network, Inference) {
     let onnx = fs::read(fixture(&format!("{form}.{exporter}.onnx"))).unwrap();
-    let network = Network::load(&onnx, &[2, 64, 14, 14], Simd::detect(), Rewrite::All(Winograd::default())).unwrap();
+    let network = Network::load(&onnx, &[2, 64, 14, 14], Simd::detect(), Rewrite::All(Lowering::default())).unwrap();
     let inference = network.run(&input(), Gates::Return).unwrap();
     (network, inference)
 }
@@ -135,7 +134,7 @@ fn assert_same_answers(path: &Path, blocks: usize, fused_residuals: bool) {
     let shape = [1, 3, 224, 224];
     let input = noise(3 * 224 * 224);
     let stock = Network::load(&onnx, &shape, Simd::detect(), Rewrite::Nothing).unwrap().run(&input, Gates::Drop).unwrap();
-    let network = Network::load(&onnx, &shape, Simd::detect(), Rewrite::All(Winograd::default())).unwrap();
+    let network = Network::load(&onnx, &shape, Simd::detect(), Rewrite::All(Lowering::default())).unwrap();
     let ours = network.run(&input, Gates::Return).unwrap();
 
     let found = network.se_blocks();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::error::CliError;
 use super::values::whole;
 use crate::config::LogFormat;
+use crate::graph::Lowering;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::kernels::maps::Winograd;
@@ -24,6 +25,9 @@ pub(super) struct Global {
     /// Winograd's convolutions, faster and less exact: off, f2 (tiles of 2 × 2) or f4 (also of 4 × 4)
     #[arg(long, global = true, value_name = "TILES", default_value = "f4", help_heading = "Everywhere")]
     pub winograd: Winograd,
+    /// The most threads that one image is spread over, while cores are idle [default: one per usable core]
+    #[arg(long, global = true, value_name = "N", value_parser = whole(1usize..=1024), help_heading = "Everywhere")]
+    pub intra_op_threads: Option<usize>,
     /// Shape of log lines; auto is text on a terminal and JSON elsewhere
     #[arg(long, global = true, value_name = "FORMAT", default_value = "auto", help_heading = "Everywhere")]
     pub log_format: LogFormat,
@@ -35,7 +39,9 @@ pub(super) struct Global {
 impl Global {
     /// How every model is loaded.
     pub(super) fn load_options(&self) -> Result<LoadOptions, UnsupportedLevel> {
-        Ok(LoadOptions { simd: self.simd.resolve()?, winograd: self.winograd, ..LoadOptions::default() })
+        let threads = self.intra_op_threads.unwrap_or(usize::MAX);
+        let lowering = Lowering { winograd: self.winograd, threads };
+        Ok(LoadOptions { simd: self.simd.resolve()?, lowering, ..LoadOptions::default() })
     }
 }
 

@@ -7,6 +7,7 @@ mod summary;
 mod tract;
 
 #[doc(hidden)]
+pub use crate::graph::Lowering;
 pub use network::{Network, Rewrite};
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, SeBlockInfo, TensorInfo};

@@ -12,16 +12,15 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
-use crate::graph::{fuse_squeeze_excite, lower};
-use crate::kernels::maps::Winograd;
+use crate::graph::{Lowering, fuse_squeeze_excite, lower};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
 
 /// Which rewrites a network goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rewrite {
-    /// All there are, with Winograd's convolutions as far as this says.
-    All(Winograd),
+    /// All there are.
+    All(Lowering),
     /// None: stock tract, to compare with.
     Nothing,
 }
@@ -61,7 +60,7 @@ impl Network {
             };
             // The plain kernels are a reference; stock tract is faster than they are.
             match rewrite {
-                Rewrite::All(winograd) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, winograd)?,
+                Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, lowering)?,
                 _ => {}
             }
             let plan = model.into_optimized()?.into_runnable()?;

@@ -3,8 +3,8 @@
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
 use super::{Engine, EngineError, Gates, Inference, NetworkSummary, TensorInfo};
+use crate::graph::Lowering;
 use crate::kernels::Simd;
-use crate::kernels::maps::Winograd;
 
 /// Height and width assumed where neither the file nor the options say.
 const DEFAULT_SIZE: [u32; 2] = [224, 224];
@@ -19,15 +19,15 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Instruction set of the kernels.
     pub simd: Simd,
-    /// How far convolutions may be replaced by Winograd's, which are faster and round more.
-    pub winograd: Winograd,
+    /// How operators are lowered to the kernels.
+    pub lowering: Lowering,
     /// Height and width, where the file leaves them open; 224×224 where this does too.
     pub input_size: Option<[u32; 2]>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { batch: 1, simd: Simd::detect(), winograd: Winograd::default(), input_size: None }
+        Self { batch: 1, simd: Simd::detect(), lowering: Lowering::default(), input_size: None }
     }
 }
 
@@ -49,7 +49,7 @@ impl TractEngine {
         let mut warnings = vec![];
         let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
         only("output", &outputs)?;
-        let network = Network::build(&file, &shape, options.simd, Rewrite::All(options.winograd))?;
+        let network = Network::build(&file, &shape, options.simd, Rewrite::All(options.lowering))?;
         let classes = classes(network.output_shape(), options.batch)?;
         if network.se_blocks().is_empty() {
             warnings.push("the model has no SE block: answers carry no attention".to_owned());

@@ -1,7 +1,9 @@
 //! The operators of ours that tract's plans run; each a thin `TypedOp` around `kernels`.
 
+mod helpers;
 mod region;
 mod squeeze_excite;
 
+pub(crate) use helpers::most_threads;
 pub(crate) use region::{Output, Region, Slot, Step, Steps};
 pub(crate) use squeeze_excite::SqueezeExcite;

@@ -6,11 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use super::helpers::Run;
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, convolve, convolve_depthwise,
     convolve_winograd, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 use crate::kernels::{Excitation, Simd, excite};
+
+/// Multiply-accumulates that are worth being handed to another thread: some ten microseconds of work.
+const SHARE: usize = 500_000;
 
 /// A map in the memory of a run.
 #[derive(Debug, Clone)]
@@ -93,8 +97,10 @@ pub(crate) struct Steps {
     pub(crate) outputs: Vec<Output>,
     /// Values of memory that one image takes.
     pub(crate) memory: usize,
-    /// Values beyond, for steps to work in.
+    /// Values beyond, for each thread to work in.
     pub(crate) scratch: usize,
+    /// The most threads that an image is spread over.
+    pub(crate) threads: usize,
     /// The largest number of channels of any block.
     pub(crate) channels: usize,
 }
@@ -124,6 +130,7 @@ impl Steps {
     fn run(&self, memory: &mut [f32], image: usize, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) -> TractResult<()> {
         let mut means = vec![0.0; self.channels];
         let (memory, scratch) = memory.split_at_mut(self.memory);
+        let run = Run::start();
         for step in &self.steps {
             match step {
                 Step::Load { input, to } => {
@@ -131,23 +138,35 @@ impl Steps {
                     let values = slot.layout.pixels() * slot.layout.channels;
                     let map = &mut memory[slot.place.clone()];
                     clear_border(&slot.layout, map);
-                    from_planar(&inputs[*input][image * values..][..values], &mut MapMut::new(slot.layout, map));
+                    let planes = &inputs[*input][image * values..][..values];
+                    run.share(self.split(&run, MapMut::new(slot.layout, map), 4, 1), |mut part| from_planar(planes, &mut part));
                 }
                 Step::Convolve { convolution, from, shortcut, to } => {
-                    let (mut to, maps) = self.write(memory, *to);
-                    convolve(self.simd, convolution, maps.get(*from), shortcut.map(|s| maps.get(s)), &mut to);
+                    let (to, maps) = self.write(memory, *to);
+                    let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
+                    let parts = self.split(&run, to, convolution.shape().products(), 1);
+                    run.share(parts, |mut part| convolve(self.simd, convolution, from, shortcut, &mut part));
                 }
                 Step::ConvolveWinograd { convolution, from, shortcut, to } => {
-                    let (mut to, maps) = self.write(memory, *to);
-                    convolve_winograd(self.simd, convolution, maps.get(*from), shortcut.map(|s| maps.get(s)), &mut to, scratch);
+                    let (to, maps) = self.write(memory, *to);
+                    let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
+                    let rows = convolution.tile().outputs();
+                    let parts = self.split(&run, to, convolution.shape().products() / 4, rows);
+                    let parts = parts.into_iter().zip(scratch.chunks_exact_mut(self.scratch)).collect();
+                    run.share(parts, |(mut part, scratch)| convolve_winograd(self.simd, convolution, from, shortcut, &mut part, scratch));
                 }
                 Step::ConvolveDepthwise { convolution, from, to } => {
-                    let (mut to, maps) = self.write(memory, *to);
-                    convolve_depthwise(self.simd, convolution, maps.get(*from), &mut to);
+                    let (to, maps) = self.write(memory, *to);
+                    let from = maps.get(*from);
+                    let [rows, columns] = convolution.window().kernel;
+                    let parts = self.split(&run, to, 4 * rows * columns * from.channels(), 1);
+                    run.share(parts, |mut part| convolve_depthwise(self.simd, convolution, from, &mut part));
                 }
                 Step::Pool { pool: kind, window, from, to } => {
-                    let (mut to, maps) = self.write(memory, *to);
-                    pool(self.simd, *kind, *window, maps.get(*from), &mut to);
+                    let (to, maps) = self.write(memory, *to);
+                    let from = maps.get(*from);
+                    let parts = self.split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
+                    run.share(parts, |mut part| pool(self.simd, *kind, *window, from, &mut part));
                 }
                 Step::Copy { from, to } => {
                     // A pool of one tap: the borders of the maps may differ.
@@ -158,14 +177,26 @@ impl Steps {
                     let channels = excitation.channels();
                     let gates = &mut outputs[*gates][image * channels..][..channels];
                     let means = &mut means[..channels];
-                    squeeze_map(self.simd, Map::new(self.slots[*map].layout, &memory[self.slots[*map].place.clone()]), means);
+                    let slot = &self.slots[*map];
+                    let map_values = Map::new(slot.layout, &memory[slot.place.clone()]);
+                    let halves = run.threads(self.threads).min(1 + slot.layout.pixels() * channels * 4 / SHARE);
+                    let size = channels.div_ceil(halves).next_multiple_of(64);
+                    let parts = means.chunks_mut(size).enumerate().collect();
+                    run.share(parts, |(index, means)| {
+                        let channels = index * size..index * size + means.len();
+                        squeeze_map(self.simd, map_values.part(channels), means);
+                    });
                     excite(self.simd, excitation, means, gates);
-                    let (mut map, maps) = self.change(memory, *map);
-                    recalibrate(self.simd, &mut map, gates, shortcut.map(|s| maps.get(s)), *nonlinearity);
+                    let (map, maps) = self.change(memory, *map);
+                    let shortcut = shortcut.map(|s| maps.get(s));
+                    let parts = self.split(&run, map, 8 * channels, 1);
+                    run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *nonlinearity));
                 }
                 Step::Add { map, shortcut, nonlinearity } => {
-                    let (mut map, maps) = self.change(memory, *map);
-                    add(self.simd, &mut map, maps.get(*shortcut), *nonlinearity);
+                    let (map, maps) = self.change(memory, *map);
+                    let shortcut = maps.get(*shortcut);
+                    let parts = self.split(&run, map, 8 * shortcut.channels(), 1);
+                    run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
                 }
                 Step::Activate { map, nonlinearity } => activate(self.simd, &mut self.change(memory, *map).0, *nonlinearity),
             }
@@ -178,6 +209,24 @@ impl Steps {
             }
         }
         Ok(())
+    }
+
+    /// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every
+    /// pixel, and of so many whole `rows`.
+    fn split<'a>(&self, run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut<'a>> {
+        let Layout { height, width, .. } = map.layout();
+        let worthwhile = (height * width * cost / SHARE).max(1);
+        let threads = run.threads(self.threads).min(worthwhile);
+        let mut parts = vec![];
+        let mut rest = map;
+        for thread in 1..threads {
+            let end = if rows == 1 { height * width * thread / threads } else { (height * thread / threads).next_multiple_of(rows) * width };
+            let (part, after) = rest.split_at(end);
+            parts.push(part);
+            rest = after;
+        }
+        parts.push(rest);
+        parts
     }
 
     /// The map of `slot`, to be written for the first time, and the others.
@@ -260,7 +309,7 @@ impl EvalOp for Region {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut memory = idle.unwrap_or_else(|| vec![0.0; self.steps.memory + self.steps.scratch]);
+        let mut memory = idle.unwrap_or_else(|| vec![0.0; self.steps.memory + self.steps.threads * self.steps.scratch]);
         let inputs = inputs.iter().map(|input| input.try_as_plain_ram()?.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut tensors = vec![];
         for output in &self.steps.outputs {

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
-use crate::ops::{Output, Slot, Step, Steps};
+use crate::ops::{Output, Slot, Step, Steps, most_threads};
 
 /// A convolution that may still take in what follows it.
 struct Open {
@@ -166,7 +167,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The region's inputs and its steps.
-    pub(super) fn finish(self, simd: Simd, winograd: Winograd) -> TractResult<(Vec<OutletId>, Steps)> {
+    pub(super) fn finish(self, simd: Simd, lowering: Lowering) -> TractResult<(Vec<OutletId>, Steps)> {
         let mut outs = vec![];
         for wire in self.outputs {
             outs.push(match (self.slots.get(wire), self.gates.get(wire)) {
@@ -177,7 +178,7 @@ impl<'a> Draft<'a> {
         }
         let channels = self.gates.values().copied().max().unwrap_or(0);
         let sizes = &self.sizes;
-        let steps = self.steps.into_iter().map(|step| step.pack(simd, winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
+        let steps = self.steps.into_iter().map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
             let (window, from, to) = match step {
@@ -192,7 +193,10 @@ impl<'a> Draft<'a> {
         let (slots, memory) = share_memory(&layouts, &steps, &outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
-        Ok((self.inputs, Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, scratch, channels }))
+        Ok((
+            self.inputs,
+            Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, scratch, threads: lowering.threads.min(most_threads()), channels },
+        ))
     }
 }
 

@@ -16,6 +16,21 @@ use crate::kernels::Simd;
 use crate::kernels::maps::Winograd;
 use crate::ops::Region;
 
+/// What of lowering can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lowering {
+    /// How far convolutions may be replaced by Winograd's, which are faster and round more.
+    pub winograd: Winograd,
+    /// The most threads that an image is spread over.
+    pub threads: usize,
+}
+
+impl Default for Lowering {
+    fn default() -> Self {
+        Self { winograd: Winograd::default(), threads: usize::MAX }
+    }
+}
+
 /// Replaces what the kernels on maps can run of the decluttered `model`, whose SE blocks have been fused, by regions.
 ///
 /// A node belongs to the region that is numbered by the most changes, between nodes that are lowered and nodes that are not, of any way to it
@@ -23,7 +38,7 @@ use crate::ops::Region;
 ///
 /// # Errors
 /// When tract refuses the patched graph, which would be a defect.
-pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, winograd: Winograd) -> TractResult<()> {
+pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowering) -> TractResult<()> {
     let order = model.eval_order()?;
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
@@ -46,7 +61,7 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, winograd: Winogra
     for nodes in regions {
         let convolves = nodes.iter().any(|node| matches!(recognised[node].operator, Operator::Convolution { .. }));
         if convolves {
-            replace(model, &nodes, &mut recognised, batch, simd, winograd)?;
+            replace(model, &nodes, &mut recognised, batch, simd, lowering)?;
         }
     }
     model.compact()
@@ -62,7 +77,7 @@ fn replace(
     recognised: &mut HashMap<usize, Recognised>,
     batch: usize,
     simd: Simd,
-    winograd: Winograd,
+    lowering: Lowering,
 ) -> TractResult<()> {
     // What tract reads of the region, nodes apart that nothing reads any more: a lowered node may read through its input.
     let live = live_nodes(model, recognised)?;
@@ -86,7 +101,7 @@ fn replace(
     for node in nodes {
         draft.push(*node)?;
     }
-    let (inputs, steps) = draft.finish(simd, winograd)?;
+    let (inputs, steps) = draft.finish(simd, lowering)?;
     let mut patch = TypedModelPatch::new("lower to maps");
     let taps = inputs.iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
     let name = format!("{}.region", model.node(nodes[0]).name);

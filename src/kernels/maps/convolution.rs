@@ -49,6 +49,13 @@ pub struct ConvolutionShape {
     pub window: Window,
 }
 
+impl ConvolutionShape {
+    /// Multiply-accumulates of every pixel of the output.
+    pub fn products(&self) -> usize {
+        self.outputs * self.inputs / self.groups * self.window.kernel[0] * self.window.kernel[1]
+    }
+}
+
 /// The weights do not belong to the shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{weights} weights and {bias} biases for a convolution of {shape:?}")]

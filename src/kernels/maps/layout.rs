@@ -73,6 +73,21 @@ impl<'a> Map<'a> {
         assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
         Self { layout, data }
     }
+
+    /// C
+    pub fn channels(&self) -> usize {
+        self.layout.channels
+    }
+
+    /// Some channels of the map.
+    ///
+    /// # Panics
+    /// When the map does not have them.
+    pub fn part(self, channels: Range<usize>) -> Self {
+        assert!(channels.end <= self.layout.channels, "channels {channels:?} of {:?}", self.layout);
+        let layout = Layout { channels: channels.len(), ..self.layout };
+        Self::new(layout, self.data.get(channels.start..).unwrap_or_default())
+    }
 }
 
 /// A map to write, or the part of one that begins and ends at some pixel.
@@ -94,6 +109,11 @@ impl<'a> MapMut<'a> {
     pub fn new(layout: Layout, data: &'a mut [f32]) -> Self {
         assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
         Self { layout, pixels: 0..layout.pixels(), start: 0, data }
+    }
+
+    /// Of the whole map.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The part before the `pixel`-th pixel of the whole map, and the part from it on.

@@ -143,6 +143,11 @@ impl WinogradConvolution {
         Ok(Self { tile, window: shape.window, bias: bias.to_vec(), nonlinearity, products, shape, block })
     }
 
+    /// Its tile.
+    pub fn tile(&self) -> WinogradTile {
+        self.tile
+    }
+
     /// Its sizes.
     pub fn shape(&self) -> ConvolutionShape {
         self.shape
