@@ -55,9 +55,9 @@ fn every_operator_that_is_lowered_answers_as_stock_tract_does() {
         assert_logits_agree(path, &shape);
     }
     for simd in levels() {
-        // Six convolutions, of which one takes in a residual addition; the pool, the sigmoid and two additions.
+        // Six convolutions, of which one takes in a residual addition; the sigmoid and two additions; two pools and the head.
         let operators = Network::load(&onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
-        assert_eq!((operators.blocked, operators.squeeze_excite), (10, 1), "{operators:?}");
+        assert_eq!((operators.blocked, operators.squeeze_excite, operators.tract), (13, 1, 3), "{operators:?}");
     }
 }
 

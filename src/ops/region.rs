@@ -8,8 +8,8 @@ use tract_onnx::tract_core::internal::*;
 
 use super::helpers::Run;
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, convolve, convolve_depthwise,
-    convolve_winograd, from_planar, pool, recalibrate, squeeze_map, to_planar,
+    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, connect, convolve,
+    convolve_depthwise, convolve_winograd, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 use crate::kernels::{Excitation, Simd, excite};
 
@@ -46,6 +46,12 @@ pub(crate) enum Step {
     },
     ConvolveDepthwise {
         convolution: Depthwise,
+        from: usize,
+        to: usize,
+    },
+    /// A fully connected layer, between maps of one pixel.
+    Connect {
+        layer: Linear,
         from: usize,
         to: usize,
     },
@@ -161,6 +167,15 @@ impl Steps {
                     let [rows, columns] = convolution.window().kernel;
                     let parts = self.split(&run, to, 4 * rows * columns * from.channels(), 1);
                     run.share(parts, |mut part| convolve_depthwise(self.simd, convolution, from, &mut part));
+                }
+                Step::Connect { layer, from, to } => {
+                    let slot = &self.slots[*to].layout;
+                    let (to, maps) = self.write(memory, *to);
+                    let from = maps.get(*from);
+                    let threads = run.threads(self.threads).min(1 + layer.products() / SHARE);
+                    let size = slot.channels.div_ceil(threads).next_multiple_of(8);
+                    let parts = to.into_pixel().chunks_mut(size).enumerate().collect();
+                    run.share(parts, |(index, outputs)| connect(self.simd, layer, from.pixel(), index * size, outputs));
                 }
                 Step::Pool { pool: kind, window, from, to } => {
                     let (to, maps) = self.write(memory, *to);

@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::*;
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
-use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Nonlinearity, Pool, Winograd, WinogradConvolution};
+use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Slot, Step, Steps, most_threads};
 
@@ -79,9 +79,9 @@ impl<'a> Draft<'a> {
                 open.bias.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
                 maps[0]
             }
-            Operator::MaxPool(window) => {
+            Operator::Pool(pool, window) => {
                 let to = self.new_slot(output)?;
-                self.write(Drafted::Ready(Step::Pool { pool: Pool::Max, window: *window, from: maps[0], to }), to)
+                self.write(Drafted::Ready(Step::Pool { pool: *pool, window: *window, from: maps[0], to }), to)
             }
             Operator::Activation(nonlinearity) => match self.open(inputs[0], maps[0]) {
                 Some(open) => {
@@ -217,6 +217,8 @@ impl Drafted {
         let Open { shape, ref bias, from, shortcut, to, nonlinearity, .. } = open;
         Ok(if open.is_depthwise() {
             Step::ConvolveDepthwise { convolution: Depthwise::new(shape.window, weights, bias, nonlinearity)?, from, to }
+        } else if shortcut.is_none() && shape.window == Window::UNIT && shape.groups == 1 && sizes[to] == [shape.outputs, 1, 1] {
+            Step::Connect { layer: Linear::new(weights.to_vec(), bias.clone(), nonlinearity)?, from, to }
         } else if let Some(tile) = winograd.choose(simd, &shape, [sizes[to][1], sizes[to][2]]) {
             let convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
             Step::ConvolveWinograd { convolution, from, shortcut, to }
@@ -268,7 +270,9 @@ fn slots_of(step: &Step) -> [Option<usize>; 3] {
     match step {
         Step::Load { to, .. } => [Some(*to), None, None],
         Step::Convolve { from, shortcut, to, .. } | Step::ConvolveWinograd { from, shortcut, to, .. } => [Some(*from), *shortcut, Some(*to)],
-        Step::ConvolveDepthwise { from, to, .. } | Step::Pool { from, to, .. } | Step::Copy { from, to } => [Some(*from), Some(*to), None],
+        Step::ConvolveDepthwise { from, to, .. } | Step::Connect { from, to, .. } | Step::Pool { from, to, .. } | Step::Copy { from, to } => {
+            [Some(*from), Some(*to), None]
+        }
         Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
         Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],
         Step::Activate { map, .. } => [Some(*map), None, None],

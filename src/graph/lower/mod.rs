@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use self::draft::Draft;
-use self::operator::{Operator, Recognised, recognise};
+use self::operator::{Operator, Recognised, map_size, recognise};
 use crate::kernels::Simd;
 use crate::kernels::maps::Winograd;
 use crate::ops::Region;
@@ -59,7 +59,10 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
         regions[ranks[node]].push(*node);
     }
     for nodes in regions {
-        let convolves = nodes.iter().any(|node| matches!(recognised[node].operator, Operator::Convolution { .. }));
+        let convolves = nodes.iter().any(|node| {
+            let of_a_map = map_size(model, (*node).into(), batch).is_some_and(|[_, height, width]| height * width > 1);
+            of_a_map && matches!(recognised[node].operator, Operator::Convolution { .. })
+        });
         if convolves {
             replace(model, &nodes, &mut recognised, batch, simd, lowering)?;
         }

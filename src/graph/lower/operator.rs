@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Max, Min};
-use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Sigmoid, Silu};
+use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce, Reducer, Sigmoid, Silu};
 
-use crate::graph::linear::transpose;
+use crate::graph::linear::{linear, transpose};
 use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, uniform, values};
-use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Window};
+use crate::graph::squeeze::squeezed_map;
+use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Pool, Window};
 use crate::ops::SqueezeExcite;
 
 /// An operator on maps.
@@ -26,7 +27,7 @@ pub(super) enum Operator {
     },
     /// Follows a convolution that nothing else uses.
     Bias(Vec<f32>),
-    MaxPool(Window),
+    Pool(Pool, Window),
     Activation(Nonlinearity),
     /// Of two maps.
     Add,
@@ -40,7 +41,7 @@ pub(super) struct Recognised {
     pub(super) inputs: Vec<OutletId>,
 }
 
-/// C, H and W of `wire`, a map `[N, C, H, W]` or, where tract has dropped the batch of one, `[C, H, W]`.
+/// C, H and W of `wire`, a map `[N, C, H, W]` or a vector `[N, C]`, a map of one pixel; tract may have dropped a batch of one.
 pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Option<[usize; 3]> {
     let fact = model.outlet_fact(wire).ok()?;
     if fact.datum_type != f32::datum_type() || fact.konst.is_some() {
@@ -49,6 +50,8 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
     match *shape(model, wire)?.as_slice() {
         [n, c, h, w] if n == batch => Some([c, h, w]),
         [c, h, w] if batch == 1 => Some([c, h, w]),
+        [n, c] if n == batch => Some([c, 1, 1]),
+        [c] if batch == 1 => Some([c, 1, 1]),
         _ => None,
     }
 }
@@ -57,7 +60,8 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
 pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize, earlier: &HashMap<usize, Recognised>) -> Option<Recognised> {
     let output = OutletId::new(node, 0);
     let size = map_size(model, output, batch)?;
-    let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| bias(model, node, size, earlier));
+    let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| fully_connected(model, node, batch, size));
+    let found = found.or_else(|| bias(model, node, size, earlier)).or_else(|| global_pool(model, node, batch));
     let found = found.or_else(|| other(model, node, batch, size))?;
     found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
 }
@@ -70,7 +74,12 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     }
     if let Some(op) = model.node(node).op_as::<MaxPool>().filter(|op| op.with_index_outputs.is_none()) {
         let input = model.node(node).inputs[0];
-        return unary(Operator::MaxPool(window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
+        return unary(Operator::Pool(Pool::Max, window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
+    }
+    if let Some(op) = model.node(node).op_as::<SumPool>().filter(|op| op.normalize) {
+        let input = model.node(node).inputs[0];
+        let kind = if op.count_include_pad { Pool::AverageWithPadding } else { Pool::Average };
+        return unary(Operator::Pool(kind, window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
     }
     if let Some((input, least)) = binary_with_constant::<Max>(model, output) {
         return unary(Operator::Activation(Nonlinearity::Clamp { min: uniform(&least)?, max: f32::INFINITY }), input);
@@ -138,6 +147,31 @@ fn one_by_one(model: &TypedModel, node: usize, batch: usize) -> Option<Recognise
     Some(Recognised { operator: Operator::Convolution { shape, weights, bias: vec![0.0; outputs] }, inputs: vec![input] })
 }
 
+/// A layer whose input has no height and width, or a height and width of 1.
+fn fully_connected(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Option<Recognised> {
+    let [outputs, 1, 1] = size else { return None };
+    let layer = linear(model, node.into(), batch, outputs).filter(|layer| layer.node == node)?;
+    let [inputs, 1, 1] = map_size(model, layer.input, batch)? else { return None };
+    let weights = Tensor::from_shape(&[outputs, inputs], &layer.weights).ok()?.into_arc_tensor();
+    let shape = ConvolutionShape { inputs, outputs, groups: 1, window: Window::UNIT };
+    Some(Recognised { operator: Operator::Convolution { shape, weights, bias: layer.bias }, inputs: vec![layer.input] })
+}
+
+/// The mean or the largest value of every channel.
+fn global_pool(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
+    let largest = || {
+        let reduce = model.node(node).op_as::<Reduce>().filter(|reduce| reduce.reducer == Reducer::Max)?;
+        let input = model.node(node).inputs[0];
+        let rank = shape(model, input)?.len();
+        (rank >= 3 && *reduce.axes == [rank - 2, rank - 1]).then_some((Pool::Max, input))
+    };
+    let mean = squeezed_map(model, node.into()).filter(|input| input.node != node).map(|input| (Pool::Average, input));
+    let (pool, input) = mean.or_else(largest)?;
+    let [_, height, width] = map_size(model, input, batch)?;
+    let window = Window { kernel: [height, width], ..Window::UNIT };
+    Some(Recognised { operator: Operator::Pool(pool, window), inputs: vec![input] })
+}
+
 /// The map that `wire` takes every so many rows and columns of, and how many.
 fn through_downsampling(model: &TypedModel, mut wire: OutletId, batch: usize) -> (OutletId, [usize; 2]) {
     let mut stride = [1, 1];
@@ -176,6 +210,7 @@ fn channel_values(tensor: &Tensor, [channels, ..]: [usize; 3], rank: usize) -> O
     if let Some(value) = uniform(tensor) {
         return Some(vec![value; channels]);
     }
-    let fits = tensor.rank() == rank && tensor.len() == channels && tensor.shape()[rank - 3] == channels;
+    let axis = if rank.is_multiple_of(2) { 1 } else { 0 };
+    let fits = tensor.rank() == rank && tensor.len() == channels && tensor.shape()[axis] == channels;
     fits.then(|| values(tensor).map(<[f32]>::to_vec)).flatten()
 }

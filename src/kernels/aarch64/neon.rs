@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 
 use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Taps, map_kernels};
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
+    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
 };
 use crate::kernels::vector::{EXP_POLYNOMIAL, HALF_EXP_LIMIT, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Activation, Excitation, Gate, Rectify};

@@ -74,6 +74,15 @@ impl<'a> Map<'a> {
         Self { layout, data }
     }
 
+    /// The values of the only pixel of a map of one.
+    ///
+    /// # Panics
+    /// When the map has more pixels, or none.
+    pub fn pixel(&self) -> &'a [f32] {
+        assert_eq!(self.layout.pixels(), 1, "pixels of {:?}", self.layout);
+        &self.data[self.layout.offset(0, 0)..][..self.layout.channels]
+    }
+
     /// C
     pub fn channels(&self) -> usize {
         self.layout.channels
@@ -109,6 +118,15 @@ impl<'a> MapMut<'a> {
     pub fn new(layout: Layout, data: &'a mut [f32]) -> Self {
         assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
         Self { layout, pixels: 0..layout.pixels(), start: 0, data }
+    }
+
+    /// The values of the only pixel of a map of one.
+    ///
+    /// # Panics
+    /// When the map has more pixels, or none.
+    pub fn into_pixel(self) -> &'a mut [f32] {
+        assert_eq!((self.layout.pixels(), self.pixels.len()), (1, 1), "pixels of {:?}", self.layout);
+        &mut self.data[self.layout.offset(0, 0) - self.start..][..self.layout.channels]
     }
 
     /// Of the whole map.

@@ -5,6 +5,7 @@
 
 mod convolution;
 mod layout;
+mod linear;
 mod nonlinearity;
 mod planar;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub(in crate::kernels) use convolution::Panel;
 pub(in crate::kernels) use convolution::PanelSize;
 pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthwise, Window};
 pub use layout::{Layout, Map, MapMut};
+pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
 pub use planar::{from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
@@ -55,6 +57,8 @@ pub(super) trait MapKernels {
         shortcut: Option<Map<'_>>,
         output: &mut MapMut<'_>,
     );
+    /// The outputs from `first` on.
+    fn connect(&self, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]);
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
     fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]);
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
@@ -86,6 +90,16 @@ pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, o
     assert_eq!((input.layout.channels, output.layout.channels), (convolution.channels, convolution.channels), "channels");
     assert_window(convolution.window, &input.layout, &output.layout);
     simd.kernels().convolve_depthwise(convolution, input, output);
+}
+
+/// `outputs = nonlinearity(weights · inputs + bias)`, of the outputs from `first` on; the tolerance is that of [`convolve`].
+///
+/// # Panics
+/// When there are more or fewer inputs than the layer has, or more outputs.
+pub fn connect(simd: Simd, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]) {
+    assert_eq!(inputs.len(), layer.inputs(), "inputs");
+    assert!(first + outputs.len() <= layer.bias.len(), "outputs {first} to {} of {}", first + outputs.len(), layer.bias.len());
+    simd.kernels().connect(layer, inputs, first, outputs);
 }
 
 /// The largest value or the mean of every window; windows may reach beyond the map, whatever its border. A window wholly outside gives 0.

@@ -11,6 +11,7 @@ at_every_level! {
     convolves_depthwise_within_the_stated_tolerance
     convolves_by_winograd_within_the_stated_tolerance
     convolves_parts_by_winograd_as_it_does_the_whole
+    connects_within_the_stated_tolerance
     pools_within_the_stated_tolerance
     squeezes_maps_within_the_stated_tolerance
     recalibrates_adds_and_activates_like_the_reference
@@ -221,6 +222,23 @@ fn convolves_depthwise_within_the_stated_tolerance(simd: Simd) {
             data_out
         };
         let tolerance = (taps + 2) as f32 * 2f32.powi(-24) * (4 * taps + 2) as f32;
+        assert_close(&run(simd), &run(scalar()), tolerance)?;
+    });
+}
+
+fn connects_within_the_stated_tolerance(simd: Simd) {
+    proptest!(|(inputs in 1..70usize, outputs in 1..40usize, cut in 0..40usize, nonlinearity in nonlinearity())| {
+        let layer = Linear::new(values(outputs * inputs, 1), values(outputs, 2), nonlinearity).expect("whole rows");
+        let x = values(inputs, 3);
+        let run = |simd| {
+            let mut y = vec![7.0; outputs];
+            let cut = cut.min(outputs);
+            let (before, after) = y.split_at_mut(cut);
+            connect(simd, &layer, &x, 0, before);
+            connect(simd, &layer, &x, cut, after);
+            y
+        };
+        let tolerance = (inputs + 2) as f32 * 2f32.powi(-24) * (4 * inputs + 2) as f32;
         assert_close(&run(simd), &run(scalar()), tolerance)?;
     });
 }

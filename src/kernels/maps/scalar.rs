@@ -2,6 +2,7 @@
 
 use super::convolution::{Convolution, Depthwise, PanelSize, Window};
 use super::layout::{Layout, Map, MapMut};
+use super::linear::Linear;
 use super::nonlinearity::Nonlinearity;
 use super::winograd::{WinogradConvolution, input_matrix, output_matrix};
 use super::{MapKernels, Pool};
@@ -81,6 +82,14 @@ impl MapKernels for Scalar {
                     }
                 }
             }
+        }
+    }
+
+    fn connect(&self, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]) {
+        for (output, value) in (first..).zip(outputs) {
+            let row = &layer.weights[output * inputs.len()..][..inputs.len()];
+            let sum: f64 = row.iter().zip(inputs).map(|(weight, input)| f64::from(*weight) * f64::from(*input)).sum();
+            *value = layer.nonlinearity.apply((sum + f64::from(layer.bias[output])) as f32);
         }
     }
 

@@ -64,6 +64,11 @@ macro_rules! map_kernels {
                 }
             }
 
+            fn connect(&self, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]) {
+                // SAFETY: possession of `self` proves the features.
+                unsafe { connect(layer, inputs, first, outputs) }
+            }
+
             fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
                 // SAFETY: possession of `self` proves the features.
                 unsafe { pool_map(pool, window, input, output) }
@@ -548,6 +553,27 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         fn store_first(values: &mut [f32], v: Vector) {
             store(&mut values.as_chunks_mut().0[0], v);
+        }
+
+        #[target_feature(enable = $features)]
+        fn connect(layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]) {
+            for (block, outputs) in outputs.chunks_mut(UNITS).enumerate() {
+                let first = first + block * UNITS;
+                let weights = &layer.weights[first * inputs.len()..];
+                let mut sums = [0.0; UNITS];
+                if outputs.len() == UNITS {
+                    sums = dots::<UNITS>(weights, inputs);
+                } else {
+                    for (output, sum) in sums[..outputs.len()].iter_mut().enumerate() {
+                        [*sum] = dots::<1>(&weights[output * inputs.len()..], inputs);
+                    }
+                }
+                for (part, outputs) in outputs.chunks_mut(LANES).enumerate() {
+                    let range = part * LANES..part * LANES + outputs.len();
+                    let sum = add(load_part(&sums[range.clone()]), load_part(&layer.bias[first..][range]));
+                    store_part(outputs, apply(layer.nonlinearity, sum));
+                }
+            }
         }
 
         #[target_feature(enable = $features)]
