@@ -62,6 +62,18 @@ fn every_operator_that_is_lowered_answers_as_stock_tract_does() {
 }
 
 #[test]
+fn joined_and_cut_maps_answer_as_stock_tract_does() {
+    let path = "tests/fixtures/classifiers/joined.onnx";
+    for shape in [[1, 3, 16, 16], [1, 3, 13, 17], [2, 3, 14, 15]] {
+        assert_logits_agree(path, &shape);
+    }
+    for simd in levels() {
+        let operators = Network::load(&onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
+        assert_eq!(operators.tract, 0, "{operators:?}");
+    }
+}
+
+#[test]
 fn small_classifiers_answer_as_stock_tract_does() {
     for name in ["se", "plain"] {
         for shape in [[1, 3, 8, 8], [2, 3, 7, 9]] {

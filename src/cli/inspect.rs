@@ -54,7 +54,7 @@ fn print(about: &Description, theme: Theme, out: &mut impl Write) -> io::Result<
 
 fn facts(about: &Description) -> Vec<(&'static str, String)> {
     let operators = about.network.operators;
-    vec![
+    let mut facts = vec![
         ("parameters", format!("{:.2} million", about.network.parameters as f64 / 1e6)),
         ("operations", format!("{:.3} GFLOP an image", about.network.flops as f64 / 1e9)),
         ("classes", about.network.classes.to_string()),
@@ -66,7 +66,12 @@ fn facts(about: &Description) -> Vec<(&'static str, String)> {
         ("preprocessing", about.preprocessing.clone()),
         ("operators", format!("{} squeeze-excite, {} blocked, {} tract", operators.squeeze_excite, operators.blocked, operators.tract)),
         ("SE blocks", about.network.se_blocks.len().to_string()),
-    ]
+    ];
+    if !about.network.unlowered.is_empty() {
+        let left = about.network.unlowered.iter().map(|left| format!("{} {} ({})", left.count, left.operator, left.reason));
+        facts.insert(10, ("left to tract", left.collect::<Vec<_>>().join(", ")));
+    }
+    facts
 }
 
 /// An enumeration's value as `model.toml` spells it.

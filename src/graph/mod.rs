@@ -17,6 +17,6 @@ mod squeeze_excite;
 mod tests;
 
 pub use block::SeBlockInfo;
-pub use lower::{Lowering, lower};
+pub use lower::{Lowering, Reason, Unlowered, lower};
 pub use names::ParameterNames;
 pub use rewrite::fuse_squeeze_excite;

@@ -10,7 +10,7 @@ mod tract;
 pub use crate::graph::Lowering;
 pub use network::{Network, Rewrite};
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
-pub use summary::{NetworkSummary, OperatorCounts, SeBlockInfo, TensorInfo};
+pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
 pub use tract::{LoadOptions, TractEngine};
 
 /// Whether a run hands out the gates of the SE blocks.

@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
-use crate::graph::{Lowering, fuse_squeeze_excite, lower};
+use crate::graph::{Lowering, Unlowered, fuse_squeeze_excite, lower};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
 
@@ -34,6 +34,7 @@ pub struct Network {
     output_shape: Vec<usize>,
     se_blocks: Vec<SeBlockInfo>,
     operators: OperatorCounts,
+    unlowered: Vec<Unlowered>,
     flops: u64,
 }
 
@@ -59,14 +60,14 @@ impl Network {
                 Rewrite::Nothing => vec![],
             };
             // The plain kernels are a reference; stock tract is faster than they are.
-            match rewrite {
+            let unlowered = match rewrite {
                 Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, lowering)?,
-                _ => {}
-            }
+                _ => vec![],
+            };
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
-            Ok(Self { plan, idle, input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, flops })
+            Ok(Self { plan, idle, input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, unlowered, flops })
         })
     }
 
@@ -115,6 +116,11 @@ impl Network {
     /// Of the plan that runs.
     pub fn operators(&self) -> OperatorCounts {
         self.operators
+    }
+
+    /// What is left to tract of a network that was lowered.
+    pub fn unlowered(&self) -> &[Unlowered] {
+        &self.unlowered
     }
 
     /// Floating-point operations of convolutions and matrix products for the whole batch, a multiply-accumulate counted as two.

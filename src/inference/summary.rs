@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-pub use crate::graph::SeBlockInfo;
+pub use crate::graph::{Reason, SeBlockInfo, Unlowered};
 
 /// One input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,6 +43,8 @@ pub struct NetworkSummary {
     pub se_blocks: Vec<SeBlockInfo>,
     /// Of the plan that runs.
     pub operators: OperatorCounts,
+    /// What is left to tract, and why; empty too where nothing is lowered, at the plain instruction set.
+    pub unlowered: Vec<Unlowered>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

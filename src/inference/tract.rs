@@ -62,6 +62,7 @@ impl TractEngine {
             flops: network.flops() / options.batch as u64,
             se_blocks: network.se_blocks().to_vec(),
             operators: network.operators(),
+            unlowered: network.unlowered().to_vec(),
             warnings,
         };
         Ok(Self { network, summary })

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::*;
 use super::helpers::Run;
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, connect, convolve,
-    convolve_depthwise, convolve_winograd, from_planar, pool, recalibrate, squeeze_map, to_planar,
+    convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 use crate::kernels::{Excitation, Simd, excite};
 
@@ -184,9 +184,8 @@ impl Steps {
                     run.share(parts, |mut part| pool(self.simd, *kind, *window, from, &mut part));
                 }
                 Step::Copy { from, to } => {
-                    // A pool of one tap: the borders of the maps may differ.
                     let (mut to, maps) = self.write(memory, *to);
-                    pool(self.simd, Pool::Max, Window::UNIT, maps.get(*from), &mut to);
+                    copy(maps.get(*from), &mut to);
                 }
                 Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates } => {
                     let channels = excitation.channels();
@@ -279,17 +278,19 @@ impl Maps<'_> {
 }
 
 fn clear_border(layout: &Layout, data: &mut [f32]) {
-    let (row, side) = (layout.row(), layout.border * layout.stride);
-    if side == 0 {
+    let (border, width) = (layout.border, layout.width + 2 * layout.border);
+    if border == 0 {
         return;
     }
-    for (y, row) in data.chunks_mut(row).enumerate() {
-        if (layout.border..layout.border + layout.height).contains(&y) {
-            let end = row.len() - side;
-            row[..side].fill(0.0);
-            row[end..].fill(0.0);
-        } else {
-            row.fill(0.0);
+    for (y, row) in data.chunks_mut(layout.row()).enumerate() {
+        let inside = if (border..border + layout.height).contains(&y) { border..border + layout.width } else { 0..0 };
+        for columns in [0..inside.start, inside.end..width] {
+            if layout.stride == layout.channels {
+                row[columns.start * layout.stride..columns.end * layout.stride].fill(0.0);
+            } else {
+                // A part of a wider map: what lies between belongs to others.
+                columns.for_each(|x| row[x * layout.stride..][..layout.channels].fill(0.0));
+            }
         }
     }
 }

@@ -91,6 +91,7 @@ fn summary() -> NetworkSummary {
         flops: 5678,
         se_blocks: vec![block(1, 4, 4), block(2, 2, 2)],
         operators: OperatorCounts { squeeze_excite: 2, blocked: 5, tract: 1 },
+        unlowered: vec![],
         warnings: vec!["the network is made up".to_owned()],
     }
 }

@@ -26,6 +26,8 @@ struct Open {
 enum Drafted {
     Convolution(Open),
     Ready(Step),
+    /// Parts have become one map; nothing is done.
+    Joined,
 }
 
 /// A region being put together.
@@ -37,6 +39,8 @@ pub(super) struct Draft<'a> {
     uses: HashMap<OutletId, usize>,
     inputs: Vec<OutletId>,
     sizes: Vec<[usize; 3]>,
+    /// The slot that each slot is some channels of, and the first of them.
+    parents: Vec<Option<(usize, usize)>>,
     /// The slot of every wire.
     slots: HashMap<OutletId, usize>,
     /// The step that wrote each slot last.
@@ -59,8 +63,8 @@ impl<'a> Draft<'a> {
         for wire in nodes.iter().flat_map(|node| &recognised[node].inputs).chain(outputs) {
             *uses.entry(*wire).or_insert(0) += 1;
         }
-        let (inputs, sizes, slots, writers, steps, gates) = Default::default();
-        Self { model, recognised, batch, uses, inputs, sizes, slots, writers, steps, outputs, gates }
+        let (inputs, sizes, parents, slots, writers, steps, gates) = Default::default();
+        Self { model, recognised, batch, uses, inputs, sizes, parents, slots, writers, steps, outputs, gates }
     }
 
     /// Adds the steps of `node`; its inputs must have been added before, or come from outside.
@@ -94,6 +98,12 @@ impl<'a> Draft<'a> {
                 }
             },
             Operator::Add => self.add(inputs, &maps, output)?,
+            Operator::Concatenate => self.concatenate(inputs, &maps, output)?,
+            Operator::Slice(first) => {
+                let to = self.new_slot(output)?;
+                let from = self.add_slot(self.sizes[to], Some((maps[0], *first)));
+                self.write(Drafted::Ready(Step::Copy { from, to }), to)
+            }
             Operator::SqueezeExcite(op) => {
                 let map = self.own(inputs[0], maps[0], output)?;
                 let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };
@@ -125,6 +135,33 @@ impl<'a> Draft<'a> {
         Ok(self.write(Drafted::Ready(Step::Add { map, shortcut: maps[1], nonlinearity: Nonlinearity::Identity }), map))
     }
 
+    /// What is read here for the last time becomes a part of the result, so that its writer writes there; the rest is copied. A part may not be
+    /// read where another is written: their pixels lie between each other's.
+    fn concatenate(&mut self, inputs: &[OutletId], maps: &[usize], output: OutletId) -> TractResult<usize> {
+        let to = self.new_slot(output)?;
+        let (mut first, mut parts) = (0, vec![]);
+        for (wire, slot) in inputs.iter().zip(maps) {
+            let is_free = self.parents[*slot].is_none() && !self.parents.iter().flatten().any(|(parent, _)| parent == slot);
+            if self.uses.get(wire) == Some(&1) && is_free && !parts.iter().any(|part| self.meet(*part, *slot)) {
+                self.parents[*slot] = Some((to, first));
+                parts.push(*slot);
+            } else {
+                let part = self.add_slot(self.sizes[*slot], Some((to, first)));
+                self.write(Drafted::Ready(Step::Copy { from: *slot, to: part }), part);
+            }
+            first += self.sizes[*slot][0];
+        }
+        // The writers that count are those of the parts: nothing may be fused into them any more.
+        self.writers[to] = self.steps.len();
+        self.steps.push(Drafted::Joined);
+        Ok(to)
+    }
+
+    /// Whether a step has to do with both slots.
+    fn meet(&self, a: usize, b: usize) -> bool {
+        a == b || self.steps.iter().map(Drafted::slots).any(|slots| slots.contains(&Some(a)) && slots.contains(&Some(b)))
+    }
+
     /// The slot of `wire`, which is loaded if it comes from outside.
     fn read(&mut self, wire: OutletId) -> TractResult<usize> {
         if let Some(slot) = self.slots.get(&wire) {
@@ -137,9 +174,14 @@ impl<'a> Draft<'a> {
     }
 
     fn new_slot(&mut self, wire: OutletId) -> TractResult<usize> {
-        self.sizes.push(map_size(self.model, wire, self.batch).context("not a map")?);
+        Ok(self.add_slot(map_size(self.model, wire, self.batch).context("not a map")?, None))
+    }
+
+    fn add_slot(&mut self, size: [usize; 3], parent: Option<(usize, usize)>) -> usize {
+        self.sizes.push(size);
+        self.parents.push(parent);
         self.writers.push(0);
-        Ok(self.sizes.len() - 1)
+        self.sizes.len() - 1
     }
 
     fn write(&mut self, step: Drafted, to: usize) -> usize {
@@ -178,7 +220,8 @@ impl<'a> Draft<'a> {
         }
         let channels = self.gates.values().copied().max().unwrap_or(0);
         let sizes = &self.sizes;
-        let steps = self.steps.into_iter().map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
+        let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
+        let steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
             let (window, from, to) = match step {
@@ -188,9 +231,16 @@ impl<'a> Draft<'a> {
                 _ => continue,
             };
             let border = window.border([layouts[from].height, layouts[from].width], [layouts[to].height, layouts[to].width]);
-            layouts[from].border = layouts[from].border.max(border);
+            let whole = self.parents[from].map_or(from, |(parent, _)| parent);
+            layouts[whole].border = layouts[whole].border.max(border);
         }
-        let (slots, memory) = share_memory(&layouts, &steps, &outs);
+        for (slot, parent) in self.parents.iter().enumerate() {
+            if let Some((parent, _)) = parent {
+                layouts[slot].border = layouts[*parent].border;
+                layouts[slot].stride = layouts[*parent].stride;
+            }
+        }
+        let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
         Ok((
@@ -207,11 +257,20 @@ impl Open {
 }
 
 impl Drafted {
+    fn slots(&self) -> [Option<usize>; 3] {
+        match self {
+            Self::Convolution(open) => [Some(open.from), open.shortcut, Some(open.to)],
+            Self::Ready(step) => slots_of(step),
+            Self::Joined => [None; 3],
+        }
+    }
+
     /// The step, with its weights packed; `sizes` are those of the slots.
     fn pack(self, simd: Simd, winograd: Winograd, sizes: &[[usize; 3]]) -> TractResult<Step> {
         let open = match self {
             Self::Ready(step) => return Ok(step),
             Self::Convolution(open) => open,
+            Self::Joined => bail!("nothing to pack"),
         };
         let weights = values(&open.weights).context("weights that are no floats")?;
         let Open { shape, ref bias, from, shortcut, to, nonlinearity, .. } = open;
@@ -228,21 +287,22 @@ impl Drafted {
     }
 }
 
-/// Gives every map a place that no map has which is alive at the same time.
-fn share_memory(layouts: &[Layout], steps: &[Step], outputs: &[Output]) -> (Vec<Slot>, usize) {
+/// Gives every map a place that no map has which is alive at the same time; parts of a map lie in its place and keep it alive.
+fn share_memory(layouts: &[Layout], parents: &[Option<(usize, usize)>], steps: &[Step], outputs: &[Output]) -> (Vec<Slot>, usize) {
+    let whole = |slot: usize| parents[slot].map_or(slot, |(parent, _)| parent);
     let mut lives: Vec<(usize, usize)> = vec![(usize::MAX, 0); layouts.len()];
     for (index, step) in steps.iter().enumerate() {
-        for slot in slots_of(step).into_iter().flatten() {
+        for slot in slots_of(step).into_iter().flatten().map(whole) {
             lives[slot] = (lives[slot].0.min(index), lives[slot].1.max(index));
         }
     }
     for output in outputs {
         if let Output::Map { slot, .. } = output {
-            lives[*slot].1 = usize::MAX;
+            lives[whole(*slot)].1 = usize::MAX;
         }
     }
     let mut slots: Vec<Slot> = layouts.iter().map(|layout| Slot { layout: *layout, place: 0..layout.len() }).collect();
-    let mut order: Vec<usize> = (0..slots.len()).collect();
+    let mut order: Vec<usize> = (0..slots.len()).filter(|slot| parents[*slot].is_none()).collect();
     order.sort_by_key(|slot| std::cmp::Reverse(slots[*slot].place.len()));
     let (mut placed, mut memory): (Vec<usize>, usize) = (vec![], 0);
     for slot in order {
@@ -262,6 +322,12 @@ fn share_memory(layouts: &[Layout], steps: &[Step], outputs: &[Output]) -> (Vec<
         slots[slot].place = start..start + length;
         memory = memory.max(start + length);
         placed.push(slot);
+    }
+    for (slot, parent) in parents.iter().enumerate() {
+        if let Some((parent, first)) = parent {
+            let start = slots[*parent].place.start + first;
+            slots[slot].place = start..start + layouts[slot].len();
+        }
     }
     (slots, memory)
 }

@@ -3,7 +3,10 @@
 mod draft;
 mod operator;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+use serde::Serialize;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
@@ -11,10 +14,43 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use self::draft::Draft;
-use self::operator::{Operator, Recognised, map_size, recognise};
+use self::operator::{Operator, Recognised, has_kernel, map_size, recognise};
 use crate::kernels::Simd;
 use crate::kernels::maps::Winograd;
 use crate::ops::Region;
+
+/// Operators of one kind that are left to tract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unlowered {
+    /// Its name in tract.
+    pub operator: String,
+    /// Why.
+    pub reason: Reason,
+    /// How many.
+    pub count: usize,
+}
+
+/// Why an operator is left to tract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There is no kernel for it.
+    NoKernel,
+    /// There is one, but not for these shapes, constants or data types.
+    Form,
+    /// There is one, but no convolution to which it is connected: changing the layout would cost more than it saves.
+    NoConvolutionNearby,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoKernel => "no kernel",
+            Self::Form => "not in this form",
+            Self::NoConvolutionNearby => "no convolution nearby",
+        })
+    }
+}
 
 /// What of lowering can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +72,11 @@ impl Default for Lowering {
 /// A node belongs to the region that is numbered by the most changes, between nodes that are lowered and nodes that are not, of any way to it
 /// from the input. No way leads out of a region and back, therefore, and the plan has no cycles.
 ///
+/// Returns what is left to tract.
+///
 /// # Errors
 /// When tract refuses the patched graph, which would be a defect.
-pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowering) -> TractResult<()> {
+pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowering) -> TractResult<Vec<Unlowered>> {
     let order = model.eval_order()?;
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
@@ -61,13 +99,35 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
     for nodes in regions {
         let convolves = nodes.iter().any(|node| {
             let of_a_map = map_size(model, (*node).into(), batch).is_some_and(|[_, height, width]| height * width > 1);
-            of_a_map && matches!(recognised[node].operator, Operator::Convolution { .. })
+            of_a_map && matches!(recognised[node].operator, Operator::Convolution { shape, .. } if shape.groups < shape.inputs || shape.inputs == 1)
         });
         if convolves {
             replace(model, &nodes, &mut recognised, batch, simd, lowering)?;
         }
     }
-    model.compact()
+    model.compact()?;
+    unlowered(model, batch)
+}
+
+/// What is left of the model apart from regions, and why.
+fn unlowered(model: &TypedModel, batch: usize) -> TractResult<Vec<Unlowered>> {
+    let mut counts: BTreeMap<(String, Reason), usize> = BTreeMap::new();
+    let mut recognised = HashMap::new();
+    for node in model.eval_order()? {
+        let op = &model.node(node).op;
+        if is_start(model, node) || op.is::<Region>() || op.is::<AxisOp>() {
+            continue;
+        }
+        let found = recognise(model, node, batch, &recognised);
+        let reason = match &found {
+            Some(_) => Reason::NoConvolutionNearby,
+            None if has_kernel(model, node) => Reason::Form,
+            None => Reason::NoKernel,
+        };
+        *counts.entry((op.name().to_string(), reason)).or_default() += 1;
+        recognised.extend(found.map(|found| (node, found)));
+    }
+    Ok(counts.into_iter().map(|((operator, reason), count)| Unlowered { operator, reason, count }).collect())
 }
 
 fn is_start(model: &TypedModel, node: usize) -> bool {

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::DimLike;
+use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::math::{Add, Max, Min};
+use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce, Reducer, Sigmoid, Silu};
 
 use crate::graph::linear::{linear, transpose};
@@ -32,6 +35,10 @@ pub(super) enum Operator {
     /// Of two maps.
     Add,
     SqueezeExcite(SqueezeExcite),
+    /// Of channels.
+    Concatenate,
+    /// Some channels, from the first one of these.
+    Slice(usize),
 }
 
 /// An operator and the wires that it reads, which need not be the node's inputs.
@@ -66,11 +73,36 @@ pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize, earlier: 
     found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
 }
 
+/// Whether there are kernels for operators of the kind of `node`, though perhaps not for this one.
+pub(super) fn has_kernel(model: &TypedModel, node: usize) -> bool {
+    let op = &model.node(node).op;
+    let binary = op.downcast_ref::<TypedBinOp>().is_some_and(|op| op.0.is::<Add>() || op.0.is::<Mul>() || op.0.is::<Max>() || op.0.is::<Min>());
+    let pool = op.is::<MaxPool>() || op.is::<SumPool>() || op.is::<Reduce>();
+    binary || pool || op.is::<TypedConcat>() || op.is::<Slice>() || op.is::<Conv>() || op.is::<EinSum>() || op.is::<SqueezeExcite>()
+}
+
 fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Option<Recognised> {
     let output = OutletId::new(node, 0);
     let unary = |operator, input| Some(Recognised { operator, inputs: vec![input] });
     if let Some(op) = model.node(node).op_as::<SqueezeExcite>() {
         return Some(Recognised { operator: Operator::SqueezeExcite(op.clone()), inputs: model.node(node).inputs.clone() });
+    }
+    if let Some(op) = model.node(node).op_as::<TypedConcat>() {
+        let inputs = model.node(node).inputs.to_vec();
+        let alike = inputs.iter().all(|input| map_size(model, *input, batch).is_some_and(|other| other[1..] == size[1..]));
+        return (alike && op.axis == channel_axis(shape(model, output)?.len())).then_some(Recognised { operator: Operator::Concatenate, inputs });
+    }
+    if let Some(op) = model.node(node).op_as::<Slice>() {
+        let first = op.start.to_usize().ok().filter(|_| op.axis == channel_axis(model.outlet_fact(output).map_or(0, |fact| fact.rank())))?;
+        return unary(Operator::Slice(first), model.node(node).inputs[0]);
+    }
+    if let Some((input, scale)) = binary_with_constant::<Mul>(model, output) {
+        let scale = channel_values(&scale, size, shape(model, output)?.len())?;
+        return channel_wise(model, batch, size, input, scale, vec![0.0; size[0]]);
+    }
+    if let Some((input, shift)) = binary_with_constant::<Add>(model, output) {
+        let shift = channel_values(&shift, size, shape(model, output)?.len())?;
+        return channel_wise(model, batch, size, input, vec![1.0; size[0]], shift);
     }
     if let Some(op) = model.node(node).op_as::<MaxPool>().filter(|op| op.with_index_outputs.is_none()) {
         let input = model.node(node).inputs[0];
@@ -95,6 +127,15 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     let function = function.or_else(|| Some((Nonlinearity::Silu, element_wise::<Silu>(model, output)?)));
     let (function, input) = function.or_else(|| Some((Nonlinearity::Sigmoid, element_wise::<Sigmoid>(model, output)?)))?;
     unary(Operator::Activation(function), input)
+}
+
+/// `scale · x + shift` for each channel: a depthwise convolution of one tap.
+fn channel_wise(model: &TypedModel, batch: usize, size: [usize; 3], input: OutletId, scale: Vec<f32>, shift: Vec<f32>) -> Option<Recognised> {
+    let [channels, ..] = size;
+    let weights = Tensor::from_shape(&[channels, 1, 1, 1], &scale).ok()?.into_arc_tensor();
+    let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT };
+    let operator = Operator::Convolution { shape, weights, bias: shift };
+    (map_size(model, input, batch)? == size).then(|| Recognised { operator, inputs: vec![input] })
 }
 
 /// The bias of a convolution that nothing else reads.
@@ -205,12 +246,16 @@ fn window(spec: &PoolSpec, input: [usize; 3], output: [usize; 3]) -> Option<Wind
     Some(Window { kernel, stride, dilation, padding })
 }
 
+/// Of maps and vectors of `rank`: the first but for the batch, which those of odd rank do not have.
+fn channel_axis(rank: usize) -> usize {
+    usize::from(rank.is_multiple_of(2))
+}
+
 /// A constant beside maps of `size`, of rank `rank`, that is one value for each channel.
 fn channel_values(tensor: &Tensor, [channels, ..]: [usize; 3], rank: usize) -> Option<Vec<f32>> {
     if let Some(value) = uniform(tensor) {
         return Some(vec![value; channels]);
     }
-    let axis = if rank.is_multiple_of(2) { 1 } else { 0 };
-    let fits = tensor.rank() == rank && tensor.len() == channels && tensor.shape()[axis] == channels;
+    let fits = tensor.rank() == rank && tensor.len() == channels && tensor.shape()[channel_axis(rank)] == channels;
     fits.then(|| values(tensor).map(<[f32]>::to_vec)).flatten()
 }

@@ -22,7 +22,7 @@ pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthw
 pub use layout::{Layout, Map, MapMut};
 pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
-pub use planar::{from_planar, to_planar};
+pub use planar::{copy, from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
 use super::Simd;

@@ -1,4 +1,4 @@
-//! Changes between the layout of the kernels and the usual one, `[C, H, W]`.
+//! Changes of layout: from and to the usual one, `[C, H, W]`, and between maps of other borders and strides.
 
 use super::layout::{Layout, Map, MapMut};
 
@@ -33,6 +33,20 @@ pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
                     *to = *value;
                 }
             }
+        }
+    }
+}
+
+/// Fills `to`, of the same size, from `from`.
+///
+/// # Panics
+/// When the sizes differ.
+pub fn copy(from: Map<'_>, to: &mut MapMut<'_>) {
+    super::assert_alike(&from.layout, &to.layout);
+    for (y, columns) in to.rows() {
+        for x in columns {
+            let at = to.offset(y, x);
+            to.data[at..][..from.layout.channels].copy_from_slice(&from.data[from.layout.offset(y, x)..][..from.layout.channels]);
         }
     }
 }

@@ -320,7 +320,8 @@ macro_rules! map_kernels {
             let taps = taps(&c.window, &input.layout, 1, false);
             let tile = match (c.window.kernel[1], c.window.stride[1]) {
                 _ if c.window.dilation[1] != 1 || c.channels < LANES => None,
-                (3, 1) => Some(depthwise_tile::<3, 1> as unsafe fn(&_, &_, _, _, &_, &mut _)),
+                (1, 1) => Some(depthwise_tile::<1, 1> as unsafe fn(&_, &_, _, _, &_, &mut _)),
+                (3, 1) => Some(depthwise_tile::<3, 1> as _),
                 (3, 2) => Some(depthwise_tile::<3, 2> as _),
                 (5, 1) => Some(depthwise_tile::<5, 1> as _),
                 (5, 2) => Some(depthwise_tile::<5, 2> as _),
