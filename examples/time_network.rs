@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let input: Vec<f32> = std::fs::read(input)?.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     let start = Instant::now();
-    let network = Network::load(&std::fs::read(model)?, &shape, simd, rewrite)?;
+    let network = Network::load(std::fs::read(model)?, &shape, simd, rewrite)?;
     let logits = network.run(&input, Gates::Drop)?.logits;
     say([start.elapsed().as_micros()])?;
     say(logits)?;

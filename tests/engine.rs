@@ -19,7 +19,7 @@ fn small(batch: usize) -> LoadOptions {
 }
 
 fn load(name: &str, options: LoadOptions) -> Result<TractEngine, EngineError> {
-    TractEngine::load(&onnx(name), options)
+    TractEngine::load(onnx(name), options)
 }
 
 fn refusal(name: &str, options: LoadOptions) -> String {

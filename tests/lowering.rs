@@ -26,9 +26,9 @@ fn run(network: &Network, shape: &[usize], seed: usize) -> Inference {
 }
 
 fn assert_logits_agree(path: &str, shape: &[usize]) {
-    let stock = Network::load(&onnx(path), shape, Simd::detect(), Rewrite::Nothing).unwrap();
+    let stock = Network::load(onnx(path), shape, Simd::detect(), Rewrite::Nothing).unwrap();
     for simd in levels() {
-        let lowered = Network::load(&onnx(path), shape, simd, Rewrite::All(Lowering::default())).unwrap();
+        let lowered = Network::load(onnx(path), shape, simd, Rewrite::All(Lowering::default())).unwrap();
         assert!(lowered.operators().blocked > 0, "nothing of {path} was lowered");
         // Twice, since the second run finds the memory of the first.
         for seed in [1, 2] {
@@ -56,7 +56,7 @@ fn every_operator_that_is_lowered_answers_as_stock_tract_does() {
     }
     for simd in levels() {
         // Six convolutions, of which one takes in a residual addition; the sigmoid and two additions; two pools and the head.
-        let operators = Network::load(&onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
+        let operators = Network::load(onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
         assert_eq!((operators.blocked, operators.squeeze_excite, operators.tract), (13, 1, 3), "{operators:?}");
     }
 }
@@ -68,7 +68,7 @@ fn joined_and_cut_maps_answer_as_stock_tract_does() {
         assert_logits_agree(path, &shape);
     }
     for simd in levels() {
-        let operators = Network::load(&onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
+        let operators = Network::load(onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap().operators();
         assert_eq!(operators.tract, 0, "{operators:?}");
     }
 }
@@ -87,11 +87,11 @@ fn small_classifiers_answer_as_stock_tract_does() {
 fn lowered_blocks_yield_the_gates_that_fused_ones_do() {
     let (path, shape) = ("models/cifar10_se_resnet/model.onnx", [2, 3, 32, 32]);
     // At the plain level blocks are fused and nothing is lowered.
-    let fused = Network::load(&onnx(path), &shape, Simd::request(Level::Scalar).unwrap(), Rewrite::All(Lowering::default())).unwrap();
+    let fused = Network::load(onnx(path), &shape, Simd::request(Level::Scalar).unwrap(), Rewrite::All(Lowering::default())).unwrap();
     assert_eq!(fused.operators().blocked, 0);
     let expected = run(&fused, &shape, 1).gates;
     for simd in levels() {
-        let lowered = Network::load(&onnx(path), &shape, simd, Rewrite::All(Lowering::default())).unwrap();
+        let lowered = Network::load(onnx(path), &shape, simd, Rewrite::All(Lowering::default())).unwrap();
         assert_eq!(lowered.operators().squeeze_excite, expected.len());
         for (actual, expected) in run(&lowered, &shape, 1).gates.iter().zip(&expected) {
             assert_eq!(actual.len(), expected.len());

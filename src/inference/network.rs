@@ -1,5 +1,6 @@
 //! A network as a tract plan that all workers share: any graph of one image input, classifier or not.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,12 +44,13 @@ impl Network {
     ///
     /// # Errors
     /// [`EngineError::Import`].
-    pub fn load(onnx: &[u8], input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
-        Self::build(&OnnxFile::parse(onnx)?, input_shape, simd, rewrite)
+    pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+        Self::build(&mut OnnxFile::parse(onnx.into())?, input_shape, simd, rewrite)
     }
 
-    pub(super) fn build(file: &OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+    pub(super) fn build(file: &mut OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
         let mut model = file.to_typed(input_shape)?;
+        file.forget_values();
         let parameters = file.parameter_names();
         guard(move || {
             let output = model.output_fact(0)?;

@@ -1,5 +1,6 @@
 //! Reading an ONNX file: what it declares, and its graph as a tract model with every size fixed.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::pb::type_proto::Value;
@@ -20,11 +21,13 @@ impl OnnxFile {
     ///
     /// # Errors
     /// [`EngineError::Import`] for bytes that are no ONNX model.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, EngineError> {
+    pub(super) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
         let proto = guard(|| tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]))?;
+        let length = bytes.len();
+        drop(bytes);
         match &proto.graph {
             Some(graph) if !graph.node.is_empty() => Ok(Self { proto }),
-            _ => Err(EngineError::Import(format!("{} bytes without a graph", bytes.len()))),
+            _ => Err(EngineError::Import(format!("{} bytes without a graph", length))),
         }
     }
 
@@ -53,6 +56,14 @@ impl OnnxFile {
         let parameters: std::collections::HashSet<&str> = graph.initializer.iter().map(|p| p.name.as_str()).collect();
         let used = |inputs: &[String]| inputs.iter().filter(|i| parameters.contains(i.as_str())).cloned().collect();
         ParameterNames::new(graph.node.iter().map(|node| (node.name.clone(), used(&node.input))))
+    }
+
+    /// Frees the values of the parameters, which [`OnnxFile::to_typed`] has copied: it can be called no more.
+    pub(super) fn forget_values(&mut self) {
+        for tensor in self.proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+            tensor.raw_data = Default::default();
+            tensor.float_data = vec![];
+        }
     }
 
     /// The decluttered graph for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.

@@ -1,5 +1,7 @@
 //! The engine: an image classifier in tract whose SE blocks are ours.
 
+use std::borrow::Cow;
+
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
 use super::{Engine, EngineError, Gates, Inference, NetworkSummary, TensorInfo};
@@ -39,17 +41,17 @@ pub struct TractEngine {
 }
 
 impl TractEngine {
-    /// Imports, rewrites and optimises the ONNX model in `onnx`.
+    /// Imports, rewrites and optimises the ONNX model in `onnx`, which is freed as soon as it is parsed, if it is handed over.
     ///
     /// # Errors
     /// [`EngineError::Import`] and [`EngineError::NotAClassifier`].
-    pub fn load(onnx: &[u8], options: LoadOptions) -> Result<Self, EngineError> {
-        let file = OnnxFile::parse(onnx)?;
+    pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, options: LoadOptions) -> Result<Self, EngineError> {
+        let mut file = OnnxFile::parse(onnx.into())?;
         let (inputs, outputs) = (file.inputs(), file.outputs());
         let mut warnings = vec![];
         let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
         only("output", &outputs)?;
-        let network = Network::build(&file, &shape, options.simd, Rewrite::All(options.lowering))?;
+        let network = Network::build(&mut file, &shape, options.simd, Rewrite::All(options.lowering))?;
         let classes = classes(network.output_shape(), options.batch)?;
         if network.se_blocks().is_empty() {
             warnings.push("the model has no SE block: answers carry no attention".to_owned());

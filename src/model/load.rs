@@ -20,11 +20,11 @@ impl Model {
     /// # Errors
     /// [`ModelError`].
     pub fn load(location: &Location, options: LoadOptions) -> Result<Self, ModelError> {
-        let files = Files::read(location)?;
+        let mut files = Files::read(location)?;
         verify(&files)?;
         let input_size = Some(preprocessing::requested_size(&files.manifest.input).map_err(|error| in_input(&files, error))?);
         let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
-        let engine = TractEngine::load(&files.onnx, LoadOptions { input_size, ..options }).map_err(fail)?;
+        let engine = TractEngine::load(std::mem::take(&mut files.onnx), LoadOptions { input_size, ..options }).map_err(fail)?;
         assemble(files, Arc::new(engine), options.batch)
     }
 

@@ -8,8 +8,8 @@ use tract_onnx::tract_core::internal::*;
 
 use super::helpers::Run;
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pool, Window, WinogradConvolution, activate, add, connect, convolve,
-    convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
+    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate, add, connect,
+    convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 use crate::kernels::{Excitation, Simd, excite};
 
@@ -83,6 +83,18 @@ pub(crate) enum Step {
     },
 }
 
+impl Step {
+    /// Where its weights are, to be moved.
+    pub(crate) fn weights_mut(&mut self) -> Vec<&mut Weights> {
+        match self {
+            Self::Convolve { convolution, .. } => vec![convolution.weights_mut()],
+            Self::ConvolveWinograd { convolution, .. } => convolution.weights_mut().collect(),
+            Self::Connect { layer, .. } => vec![layer.weights_mut()],
+            _ => vec![],
+        }
+    }
+}
+
 /// An output of the operator.
 #[derive(Debug, Clone)]
 pub(crate) enum Output {
@@ -116,7 +128,7 @@ pub(crate) struct Steps {
 pub(crate) struct Region {
     steps: Arc<Steps>,
     /// Memory that no run uses at present.
-    idle: Arc<Mutex<Vec<Vec<f32>>>>,
+    idle: Arc<Mutex<Vec<Pages>>>,
 }
 
 impl Region {
@@ -325,7 +337,7 @@ impl EvalOp for Region {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut memory = idle.unwrap_or_else(|| vec![0.0; self.steps.memory + self.steps.threads * self.steps.scratch]);
+        let mut memory = idle.unwrap_or_else(|| Pages::zeroed(self.steps.memory + self.steps.threads * self.steps.scratch));
         let inputs = inputs.iter().map(|input| input.try_as_plain_ram()?.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut tensors = vec![];
         for output in &self.steps.outputs {

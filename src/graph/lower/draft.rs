@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::*;
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
-use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Window, Winograd, WinogradConvolution};
+use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Slot, Step, Steps, most_threads};
 
@@ -221,7 +221,8 @@ impl<'a> Draft<'a> {
         let channels = self.gates.values().copied().max().unwrap_or(0);
         let sizes = &self.sizes;
         let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
-        let steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
+        let mut steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
+        Weights::gather(steps.iter_mut().flat_map(Step::weights_mut).collect());
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
             let (window, from, to) = match step {

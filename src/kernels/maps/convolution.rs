@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::nonlinearity::Nonlinearity;
+use super::pages::Weights;
 use crate::kernels::Simd;
 
 /// How a window moves over a map; sizes are `[vertical, horizontal]`.
@@ -82,7 +83,7 @@ pub struct Convolution {
     pub(in crate::kernels) depth: usize,
     pub(in crate::kernels) panels: Vec<Panel>,
     /// Of every panel, `[kernel height, kernel width, depth, vectors · lanes]`.
-    pub(in crate::kernels) weights: Vec<f32>,
+    pub(in crate::kernels) weights: Weights,
     /// Of every panel, `[vectors · lanes]`.
     pub(in crate::kernels) bias: Vec<f32>,
 }
@@ -130,7 +131,8 @@ impl Convolution {
         let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
         let together = groups_together(groups, group_outputs, lanes);
         let (depth, wide) = (group_inputs * together, group_outputs * together);
-        let mut packed = Self { shape, nonlinearity, lanes, depth, panels: vec![], weights: vec![], bias: vec![] };
+        let mut packed = Self { shape, nonlinearity, lanes, depth, panels: vec![], weights: vec![].into(), bias: vec![] };
+        let mut packed_weights = vec![];
         for part in 0..groups / together {
             let mut first = part * wide;
             let end = first + wide;
@@ -140,32 +142,38 @@ impl Convolution {
                     first,
                     outputs: (end - first).min(vectors * lanes),
                     input: part * depth,
-                    weights: packed.weights.len(),
+                    weights: packed_weights.len(),
                     bias: packed.bias.len(),
                 };
-                packed.push(panel, vectors * lanes, weights, bias);
+                packed.push(panel, vectors * lanes, weights, bias, &mut packed_weights);
                 first += panel.outputs;
             }
         }
+        packed.weights = packed_weights.into();
         Ok(packed)
     }
 
-    fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32]) {
+    fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32], packed: &mut Vec<f32>) {
         let taps = self.shape.window.kernel[0] * self.shape.window.kernel[1];
         let group_inputs = self.shape.inputs / self.shape.groups;
         let group_outputs = self.shape.outputs / self.shape.groups;
         self.bias.extend((0..lanes).map(|lane| if lane < panel.outputs { bias[panel.first + lane] } else { 0.0 }));
-        self.weights.reserve(taps * self.depth * lanes);
+        packed.reserve(taps * self.depth * lanes);
         for tap in 0..taps {
             for channel in panel.input..panel.input + self.depth {
                 for output in panel.first..panel.first + lanes {
                     let sees = output < panel.first + panel.outputs && output / group_outputs == channel / group_inputs;
                     let weight = (output * group_inputs + channel % group_inputs) * taps + tap;
-                    self.weights.push(if sees { weights[weight] } else { 0.0 });
+                    packed.push(if sees { weights[weight] } else { 0.0 });
                 }
             }
         }
         self.panels.push(panel);
+    }
+
+    /// Where its weights are, to be moved.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
     }
 
     /// Its sizes.
@@ -175,7 +183,7 @@ impl Convolution {
 
     /// Bytes of the packed weights and biases.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
+        size_of_val(&self.weights[..]) + size_of_val(self.bias.as_slice())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::convolution::{ConvolutionMismatch, ConvolutionShape, Window};
 use super::nonlinearity::Nonlinearity;
+use super::pages::Weights;
 
 /// A fully connected layer with bias and nonlinearity, its weights as networks store them: every one is read once, by rows.
 #[derive(Debug)]
 pub struct Linear {
     /// `[outputs, inputs]`
-    pub(in crate::kernels) weights: Vec<f32>,
+    pub(in crate::kernels) weights: Weights,
     /// `[outputs]`
     pub(in crate::kernels) bias: Vec<f32>,
     pub(in crate::kernels) nonlinearity: Nonlinearity,
@@ -23,7 +24,12 @@ impl Linear {
             let shape = ConvolutionShape { inputs: 0, outputs: bias.len(), groups: 1, window: Window::UNIT };
             return Err(ConvolutionMismatch::new(shape, &weights, &bias));
         }
-        Ok(Self { weights, bias, nonlinearity })
+        Ok(Self { weights: weights.into(), bias, nonlinearity })
+    }
+
+    /// Where its weights are, to be moved.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
     }
 
     pub(in crate::kernels) fn inputs(&self) -> usize {

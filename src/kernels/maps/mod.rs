@@ -7,6 +7,7 @@ mod convolution;
 mod layout;
 mod linear;
 mod nonlinearity;
+mod pages;
 mod planar;
 #[cfg(test)]
 mod properties;
@@ -22,6 +23,7 @@ pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthw
 pub use layout::{Layout, Map, MapMut};
 pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
+pub use pages::{Pages, Weights};
 pub use planar::{copy, from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 

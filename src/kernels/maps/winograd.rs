@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Window};
 use super::layout::{Layout, Map, MapMut};
 use super::nonlinearity::Nonlinearity;
+use super::pages::Weights;
 use crate::kernels::Simd;
 
 /// How many output pixels a tile has.
@@ -141,6 +142,11 @@ impl WinogradConvolution {
             .collect::<Result<_, _>>()?;
         let block = (BLOCK_BYTES / (places * (shape.inputs + shape.outputs) * size_of::<f32>())).clamp(24, 96);
         Ok(Self { tile, window: shape.window, bias: bias.to_vec(), nonlinearity, products, shape, block })
+    }
+
+    /// Where its weights are, to be moved.
+    pub fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
+        self.products.iter_mut().map(Convolution::weights_mut)
     }
 
     /// Its tile.
