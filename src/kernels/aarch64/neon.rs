@@ -31,6 +31,10 @@ const PIXELS: [usize; 4] = [8, 8, 8, 6];
 
 #[inline]
 #[target_feature(enable = "neon")]
+fn prefetch(_: *const f32) {}
+
+#[inline]
+#[target_feature(enable = "neon")]
 fn splat(x: f32) -> Vector {
     vdupq_n_f32(x)
 }

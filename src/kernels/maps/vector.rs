@@ -1,6 +1,6 @@
 //! The map kernels in terms of vectors, stamped once per instruction set beside `kernels::vector`, whose primitives they use.
 //!
-//! Three more are needed: `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
+//! Some more are needed: `prefetch(p)`, which asks for the cache line at p, wherever that points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
 //! `or_nan(v, a)`, which is NaN where `a` is and else `v`.
 
 /// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
@@ -202,7 +202,11 @@ macro_rules! map_kernels {
                 for p in 0..P {
                     pixels[p] = input.as_ptr().add(chunk.inputs[first + p] + panel.input);
                 }
-                tile::<P, V>(pixels, taps, c.weights.as_ptr().add(panel.weights), c.bias.as_ptr().add(panel.bias))
+                let weights = c.weights.as_ptr().add(panel.weights);
+                // Meanwhile the next panel's weights come from memory, a part of them with every tile.
+                let size = taps.rows * taps.columns * taps.depth * V * LANES;
+                let ahead = weights.wrapping_add(size + size / chunk.pixels * first);
+                tile::<P, V>(pixels, taps, weights, c.bias.as_ptr().add(panel.bias), (ahead, V * LANES * P / chunk.pixels))
             };
             if panel.outputs < V * LANES {
                 for p in 0..P {
@@ -271,7 +275,7 @@ macro_rules! map_kernels {
         }
 
         /// # Safety
-        /// From every pixel, all taps must be readable, and all weights and biases of a panel of `V` vectors.
+        /// From every pixel, all taps must be readable, and all weights and biases of a panel of `V` vectors; `ahead` may point anywhere.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn tile<const P: usize, const V: usize>(
@@ -279,6 +283,7 @@ macro_rules! map_kernels {
             taps: &Taps,
             weights: *const f32,
             bias: *const f32,
+            (mut ahead, step): (*const f32, usize),
         ) -> [[Vector; V]; P] {
             let mut weights = weights.cast::<[f32; LANES]>();
             let bias = bias.cast::<[f32; LANES]>();
@@ -295,6 +300,8 @@ macro_rules! map_kernels {
                     for column in 0..taps.columns {
                         let tap = row * taps.row_step + column * taps.column_step;
                         for at in tap..tap + taps.depth {
+                            prefetch(ahead);
+                            ahead = ahead.wrapping_add(step);
                             let mut w = [splat(0.0); V];
                             for v in 0..V {
                                 w[v] = load(&*weights.add(v));

@@ -31,6 +31,13 @@ const PIXELS: [usize; 4] = [8, 6, 3, 2];
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
+fn prefetch(p: *const f32) {
+    // SAFETY: a hint, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) };
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
 fn splat(x: f32) -> Vector {
     _mm256_set1_ps(x)
 }

@@ -31,6 +31,13 @@ const PIXELS: [usize; 4] = [8, 8, 8, 6];
 
 #[inline]
 #[target_feature(enable = "avx512f")]
+fn prefetch(p: *const f32) {
+    // SAFETY: a hint, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) };
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn splat(x: f32) -> Vector {
     _mm512_set1_ps(x)
 }
