@@ -74,6 +74,20 @@ fn joined_and_cut_maps_answer_as_stock_tract_does() {
 }
 
 #[test]
+fn the_number_of_threads_changes_nothing() {
+    for (path, shape) in [("tests/fixtures/classifiers/joined.onnx", [1, 3, 61, 67]), ("models/cifar10_se_resnet/model.onnx", [2, 3, 32, 32])] {
+        for simd in levels() {
+            let with = |threads| {
+                let lowering = Lowering { threads, ..Lowering::default() };
+                run(&Network::load(onnx(path), &shape, simd, Rewrite::All(lowering)).unwrap(), &shape, 1)
+            };
+            let (one, all) = (with(1), with(usize::MAX));
+            assert_eq!((one.logits, one.gates), (all.logits, all.gates), "{path} at {}", simd.level());
+        }
+    }
+}
+
+#[test]
 fn small_classifiers_answer_as_stock_tract_does() {
     for name in ["se", "plain"] {
         for shape in [[1, 3, 8, 8], [2, 3, 7, 9]] {

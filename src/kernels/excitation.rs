@@ -1,5 +1,6 @@
 //! The two fully connected layers of an SE block, checked and packed for the kernels.
 
+use super::maps::{ConvolutionMismatch, Linear, Nonlinearity};
 use serde::{Deserialize, Serialize};
 
 /// The function between the two fully connected layers of an excitation.
@@ -91,6 +92,24 @@ impl Excitation {
         })
     }
 
+    /// The two layers, each by itself, as threads share them out.
+    ///
+    /// # Errors
+    /// [`ConvolutionMismatch`] when there are no channels, or none are left between the layers.
+    pub fn layers(&self) -> Result<[Linear; 2], ConvolutionMismatch> {
+        let activation = match self.activation {
+            Activation::Relu => Nonlinearity::RELU,
+            Activation::Silu => Nonlinearity::Silu,
+            Activation::HardSwish => Nonlinearity::HardSwish,
+        };
+        let gate = match self.gate {
+            Gate::Sigmoid => Nonlinearity::Sigmoid,
+            Gate::HardSigmoid => Nonlinearity::HardSigmoid,
+        };
+        let expand = transpose(&self.expand, self.channels);
+        Ok([Linear::new(self.reduce.clone(), self.reduce_bias.clone(), activation)?, Linear::new(expand, self.expand_bias.clone(), gate)?])
+    }
+
     /// C
     pub fn channels(&self) -> usize {
         self.channels
@@ -132,6 +151,14 @@ mod tests {
     fn stores_the_second_layer_transposed() {
         let excitation = Excitation::new(layers(3, 2)).expect("the lengths belong together");
         assert_eq!(excitation.expand, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    }
+
+    #[test]
+    fn gives_the_layers_back_as_they_came() {
+        let excitation = Excitation::new(layers(3, 2)).expect("the lengths belong together");
+        let [reduce, expand] = excitation.layers().expect("there are channels");
+        assert_eq!((reduce.products(), reduce.outputs(), expand.outputs()), (6, 2, 3));
+        assert_eq!(expand.weights[..], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]

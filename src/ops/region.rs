@@ -7,11 +7,11 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::helpers::Run;
+use crate::kernels::Simd;
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate, add, connect,
     convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
-use crate::kernels::{Excitation, Simd, excite};
 
 /// Multiply-accumulates that are worth being handed to another thread: some ten microseconds of work.
 const SHARE: usize = 500_000;
@@ -66,7 +66,8 @@ pub(crate) enum Step {
         to: usize,
     },
     Recalibrate {
-        excitation: Arc<Excitation>,
+        reduce: Linear,
+        expand: Linear,
         map: usize,
         shortcut: Option<usize>,
         nonlinearity: Nonlinearity,
@@ -90,6 +91,7 @@ impl Step {
             Self::Convolve { convolution, .. } => vec![convolution.weights_mut()],
             Self::ConvolveWinograd { convolution, .. } => convolution.weights_mut().collect(),
             Self::Connect { layer, .. } => vec![layer.weights_mut()],
+            Self::Recalibrate { reduce, expand, .. } => vec![reduce.weights_mut(), expand.weights_mut()],
             _ => vec![],
         }
     }
@@ -119,7 +121,7 @@ pub(crate) struct Steps {
     pub(crate) scratch: usize,
     /// The most threads that an image is spread over.
     pub(crate) threads: usize,
-    /// The largest number of channels of any block.
+    /// The largest number of channels of any block, before or after it is reduced.
     pub(crate) channels: usize,
 }
 
@@ -146,7 +148,7 @@ impl Region {
 
 impl Steps {
     fn run(&self, memory: &mut [f32], image: usize, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) -> TractResult<()> {
-        let mut means = vec![0.0; self.channels];
+        let (mut means, mut hidden) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         let (memory, scratch) = memory.split_at_mut(self.memory);
         let run = Run::start();
         for step in &self.steps {
@@ -181,13 +183,8 @@ impl Steps {
                     run.share(parts, |mut part| convolve_depthwise(self.simd, convolution, from, &mut part));
                 }
                 Step::Connect { layer, from, to } => {
-                    let slot = &self.slots[*to].layout;
                     let (to, maps) = self.write(memory, *to);
-                    let from = maps.get(*from);
-                    let threads = run.threads(self.threads).min(1 + layer.products() / SHARE);
-                    let size = slot.channels.div_ceil(threads).next_multiple_of(8);
-                    let parts = to.into_pixel().chunks_mut(size).enumerate().collect();
-                    run.share(parts, |(index, outputs)| connect(self.simd, layer, from.pixel(), index * size, outputs));
+                    self.connect(&run, layer, maps.get(*from).pixel(), to.into_pixel());
                 }
                 Step::Pool { pool: kind, window, from, to } => {
                     let (to, maps) = self.write(memory, *to);
@@ -199,8 +196,8 @@ impl Steps {
                     let (mut to, maps) = self.write(memory, *to);
                     copy(maps.get(*from), &mut to);
                 }
-                Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates } => {
-                    let channels = excitation.channels();
+                Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates } => {
+                    let channels = expand.outputs();
                     let gates = &mut outputs[*gates][image * channels..][..channels];
                     let means = &mut means[..channels];
                     let slot = &self.slots[*map];
@@ -212,7 +209,9 @@ impl Steps {
                         let channels = index * size..index * size + means.len();
                         squeeze_map(self.simd, map_values.part(channels), means);
                     });
-                    excite(self.simd, excitation, means, gates);
+                    let hidden = &mut hidden[..reduce.outputs()];
+                    self.connect(&run, reduce, means, hidden);
+                    self.connect(&run, expand, hidden, gates);
                     let (map, maps) = self.change(memory, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = self.split(&run, map, 8 * channels, 1);
@@ -235,6 +234,15 @@ impl Steps {
             }
         }
         Ok(())
+    }
+
+    fn connect(&self, run: &Run, layer: &Linear, inputs: &[f32], outputs: &mut [f32]) {
+        // Every weight is read from memory for one product.
+        let threads = run.threads(self.threads).min(1 + 4 * layer.products() / SHARE);
+        let size = outputs.len().div_ceil(threads).next_multiple_of(8);
+        run.share(outputs.chunks_mut(size).enumerate().collect(), |(index, outputs)| {
+            connect(self.simd, layer, inputs, index * size, outputs);
+        });
     }
 
     /// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every

@@ -112,7 +112,8 @@ impl<'a> Draft<'a> {
                 let gates = self.outputs.iter().position(|output| *output == wire).context("gates that nobody reads")?;
                 self.gates.insert(wire, excitation.channels());
                 let shortcut = maps.get(1).copied();
-                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates }), map)
+                let [reduce, expand] = excitation.layers()?;
+                self.write(Drafted::Ready(Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates }), map)
             }
         };
         self.slots.insert(output, slot);
@@ -218,7 +219,7 @@ impl<'a> Draft<'a> {
                 _ => bail!("an output that no step yields"),
             });
         }
-        let channels = self.gates.values().copied().max().unwrap_or(0);
+
         let sizes = &self.sizes;
         let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
         let mut steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
@@ -244,6 +245,11 @@ impl<'a> Draft<'a> {
         let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
+        let channels = steps.iter().map(|step| match step {
+            Step::Recalibrate { reduce, expand, .. } => reduce.outputs().max(expand.outputs()),
+            _ => 0,
+        });
+        let channels = channels.max().unwrap_or(0);
         Ok((
             self.inputs,
             Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, scratch, threads: lowering.threads.min(most_threads()), channels },

@@ -36,6 +36,11 @@ impl Linear {
         self.weights.len() / self.bias.len()
     }
 
+    /// How many outputs it has.
+    pub fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
     /// Multiply-accumulates.
     pub fn products(&self) -> usize {
         self.weights.len()

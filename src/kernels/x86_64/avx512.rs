@@ -32,8 +32,7 @@ const PIXELS: [usize; 4] = [8, 8, 8, 6];
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn prefetch(p: *const f32) {
-    // SAFETY: a hint, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) };
+    _mm_prefetch::<_MM_HINT_T1>(p.cast());
 }
 
 #[inline]
