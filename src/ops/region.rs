@@ -203,7 +203,7 @@ impl Steps {
                     let slot = &self.slots[*map];
                     let map_values = Map::new(slot.layout, &memory[slot.place.clone()]);
                     let halves = run.threads(self.threads).min(1 + slot.layout.pixels() * channels * 4 / SHARE);
-                    let size = channels.div_ceil(halves).next_multiple_of(64);
+                    let size = channels.div_ceil(halves).next_multiple_of(16);
                     let parts = means.chunks_mut(size).enumerate().collect();
                     run.share(parts, |(index, means)| {
                         let channels = index * size..index * size + means.len();
