@@ -78,18 +78,26 @@ impl<'a> Draft<'a> {
                 let (weights, bias, nonlinearity) = (weights.clone(), bias.clone(), Nonlinearity::Identity);
                 self.write(Drafted::Convolution(Open { shape: *shape, weights, bias, from: maps[0], shortcut: None, to, nonlinearity }), to)
             }
-            Operator::Bias(bias) => {
-                let open = self.open(inputs[0], maps[0]).context("a bias without its convolution")?;
-                open.bias.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
-                maps[0]
-            }
+            Operator::Shift(shift) => match self.open(inputs[0], maps[0]) {
+                Some(open) => {
+                    open.bias.iter_mut().zip(shift).for_each(|(a, b)| *a += b);
+                    maps[0]
+                }
+                None => {
+                    let to = self.new_slot(output)?;
+                    let channels = shift.len();
+                    let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT };
+                    let (weights, bias, nonlinearity) = (tensor1(&vec![1f32; channels]).into_arc_tensor(), shift.clone(), Nonlinearity::Identity);
+                    self.write(Drafted::Convolution(Open { shape, weights, bias, from: maps[0], shortcut: None, to, nonlinearity }), to)
+                }
+            },
             Operator::Pool(pool, window) => {
                 let to = self.new_slot(output)?;
                 self.write(Drafted::Ready(Step::Pool { pool: *pool, window: *window, from: maps[0], to }), to)
             }
-            Operator::Activation(nonlinearity) => match self.open(inputs[0], maps[0]) {
-                Some(open) => {
-                    open.nonlinearity = *nonlinearity;
+            Operator::Activation(nonlinearity) => match self.convolution(inputs[0], maps[0], *nonlinearity) {
+                Some((open, both)) => {
+                    open.nonlinearity = both;
                     maps[0]
                 }
                 None => {
@@ -193,9 +201,15 @@ impl<'a> Draft<'a> {
 
     /// The convolution that yields `wire`, if it has no nonlinearity yet and nothing else reads it.
     fn open(&mut self, wire: OutletId, slot: usize) -> Option<&mut Open> {
+        let (open, _) = self.convolution(wire, slot, Nonlinearity::Identity)?;
+        (open.nonlinearity == Nonlinearity::Identity).then_some(open)
+    }
+
+    /// The convolution that yields `wire`, if nothing else reads it, and its nonlinearity with `next` behind it, if that is one.
+    fn convolution(&mut self, wire: OutletId, slot: usize, next: Nonlinearity) -> Option<(&mut Open, Nonlinearity)> {
         let only_user = self.uses.get(&wire) == Some(&1);
         match self.steps.get_mut(self.writers[slot]) {
-            Some(Drafted::Convolution(open)) if only_user && open.nonlinearity == Nonlinearity::Identity => Some(open),
+            Some(Drafted::Convolution(open)) if only_user => open.nonlinearity.then(next).map(|both| (open, both)),
             _ => None,
         }
     }

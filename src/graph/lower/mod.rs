@@ -81,7 +81,7 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
     for node in order.iter().copied() {
-        let found = recognise(model, node, batch, &recognised);
+        let found = recognise(model, node, batch);
         let inputs = found.as_ref().map_or(&model.node(node).inputs, |found| &found.inputs);
         let rank = inputs.iter().map(|input| {
             let changes = recognised.contains_key(&input.node) != found.is_some() && !is_start(model, input.node);
@@ -112,20 +112,18 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
 /// What is left of the model apart from regions, and why.
 fn unlowered(model: &TypedModel, batch: usize) -> TractResult<Vec<Unlowered>> {
     let mut counts: BTreeMap<(String, Reason), usize> = BTreeMap::new();
-    let mut recognised = HashMap::new();
     for node in model.eval_order()? {
         let op = &model.node(node).op;
         if is_start(model, node) || op.is::<Region>() || op.is::<AxisOp>() {
             continue;
         }
-        let found = recognise(model, node, batch, &recognised);
+        let found = recognise(model, node, batch);
         let reason = match &found {
             Some(_) => Reason::NoConvolutionNearby,
             None if has_kernel(model, node) => Reason::Form,
             None => Reason::NoKernel,
         };
         *counts.entry((op.name().to_string(), reason)).or_default() += 1;
-        recognised.extend(found.map(|found| (node, found)));
     }
     Ok(counts.into_iter().map(|((operator, reason), count)| Unlowered { operator, reason, count }).collect())
 }

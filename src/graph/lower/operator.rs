@@ -1,6 +1,5 @@
 //! Recognising the operators that the kernels on maps know.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -10,8 +9,9 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
-use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce, Reducer, Sigmoid, Silu};
+use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, Reducer, Sigmoid, Silu};
 
 use crate::graph::linear::{linear, transpose};
 use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, uniform, values};
@@ -28,8 +28,8 @@ pub(super) enum Operator {
         weights: Arc<Tensor>,
         bias: Vec<f32>,
     },
-    /// Follows a convolution that nothing else uses.
-    Bias(Vec<f32>),
+    /// A number added for each channel.
+    Shift(Vec<f32>),
     Pool(Pool, Window),
     Activation(Nonlinearity),
     /// Of two maps.
@@ -63,12 +63,12 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
     }
 }
 
-/// What `node` is, where its inputs and its output are maps; `earlier` is what the nodes before it are.
-pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize, earlier: &HashMap<usize, Recognised>) -> Option<Recognised> {
+/// What `node` is, where its inputs and its output are maps.
+pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
     let output = OutletId::new(node, 0);
     let size = map_size(model, output, batch)?;
     let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| fully_connected(model, node, batch, size));
-    let found = found.or_else(|| bias(model, node, size, earlier)).or_else(|| global_pool(model, node, batch));
+    let found = found.or_else(|| global_pool(model, node, batch));
     let found = found.or_else(|| other(model, node, batch, size))?;
     found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
 }
@@ -98,11 +98,11 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     }
     if let Some((input, scale)) = binary_with_constant::<Mul>(model, output) {
         let scale = channel_values(&scale, size, shape(model, output)?.len())?;
-        return channel_wise(model, batch, size, input, scale, vec![0.0; size[0]]);
+        return scaled(model, batch, size, input, &scale);
     }
     if let Some((input, shift)) = binary_with_constant::<Add>(model, output) {
         let shift = channel_values(&shift, size, shape(model, output)?.len())?;
-        return channel_wise(model, batch, size, input, vec![1.0; size[0]], shift);
+        return (map_size(model, input, batch)? == size).then(|| Recognised { operator: Operator::Shift(shift), inputs: vec![input] });
     }
     if let Some(op) = model.node(node).op_as::<MaxPool>().filter(|op| op.with_index_outputs.is_none()) {
         let input = model.node(node).inputs[0];
@@ -123,28 +123,22 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
         let alike = map_size(model, a, batch)? == size && map_size(model, b, batch)? == size && a != b;
         return alike.then(|| Recognised { operator: Operator::Add, inputs: vec![a, b] });
     }
+    if let Some(op) = model.node(node).op_as::<ElementWiseOp>().and_then(|op| op.0.downcast_ref::<LeakyRelu>()) {
+        return unary(Operator::Activation(Nonlinearity::LeakyRelu { slope: op.alpha }), model.node(node).inputs[0]);
+    }
     let function = element_wise::<HardSwish>(model, output).map(|input| (Nonlinearity::HardSwish, input));
     let function = function.or_else(|| Some((Nonlinearity::Silu, element_wise::<Silu>(model, output)?)));
     let (function, input) = function.or_else(|| Some((Nonlinearity::Sigmoid, element_wise::<Sigmoid>(model, output)?)))?;
     unary(Operator::Activation(function), input)
 }
 
-/// `scale · x + shift` for each channel: a depthwise convolution of one tap.
-fn channel_wise(model: &TypedModel, batch: usize, size: [usize; 3], input: OutletId, scale: Vec<f32>, shift: Vec<f32>) -> Option<Recognised> {
+/// Every channel times a number: a depthwise convolution of one tap.
+fn scaled(model: &TypedModel, batch: usize, size: [usize; 3], input: OutletId, scale: &[f32]) -> Option<Recognised> {
     let [channels, ..] = size;
-    let weights = Tensor::from_shape(&[channels, 1, 1, 1], &scale).ok()?.into_arc_tensor();
+    let weights = Tensor::from_shape(&[channels, 1, 1, 1], scale).ok()?.into_arc_tensor();
     let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT };
-    let operator = Operator::Convolution { shape, weights, bias: shift };
+    let operator = Operator::Convolution { shape, weights, bias: vec![0.0; channels] };
     (map_size(model, input, batch)? == size).then(|| Recognised { operator, inputs: vec![input] })
-}
-
-/// The bias of a convolution that nothing else reads.
-fn bias(model: &TypedModel, node: usize, size: [usize; 3], earlier: &HashMap<usize, Recognised>) -> Option<Recognised> {
-    let (input, bias) = binary_with_constant::<Add>(model, node.into())?;
-    let is_convolution = matches!(earlier.get(&input.node)?.operator, Operator::Convolution { .. });
-    let is_only_reader = model.single_succ(input.node).is_ok_and(|reader| reader.is_some());
-    let bias = channel_values(&bias, size, shape(model, node.into())?.len())?;
-    (is_convolution && is_only_reader).then(|| Recognised { operator: Operator::Bias(bias), inputs: vec![input] })
 }
 
 fn k_by_k(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
