@@ -176,5 +176,5 @@ fn the_bundled_model_has_ten_labels_and_no_warnings() {
     let model = Model::bundled(LoadOptions::default()).unwrap();
     assert_eq!((model.name(), model.label(3)), ("cifar10_se_resnet", "cat"));
     assert_eq!(model.describe().network.warnings, [] as [String; 0]);
-    assert_eq!(model.describe().network.se_blocks.len(), 5);
+    assert_eq!(model.describe().network.se_blocks.len(), 4);
 }
