@@ -13,8 +13,8 @@ use crate::kernels::maps::{
     convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
 };
 
-/// Multiply-accumulates that are worth being handed to another thread: some ten microseconds of work.
-const SHARE: usize = 500_000;
+/// Multiply-accumulates that are worth being handed to another thread: some three microseconds of work.
+const SHARE: usize = 150_000;
 
 /// A map in the memory of a run.
 #[derive(Debug, Clone)]
