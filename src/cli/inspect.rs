@@ -65,12 +65,12 @@ fn facts(about: &Description) -> Vec<(&'static str, String)> {
         ("activation", spelled(&about.output_activation)),
         ("preprocessing", about.preprocessing.clone()),
         ("operators", format!("{} squeeze-excite, {} blocked, {} tract", operators.squeeze_excite, operators.blocked, operators.tract)),
-        ("SE blocks", about.network.se_blocks.len().to_string()),
     ];
     if !about.network.unlowered.is_empty() {
         let left = about.network.unlowered.iter().map(|left| format!("{} {} ({})", left.count, left.operator, left.reason));
-        facts.insert(10, ("left to tract", left.collect::<Vec<_>>().join(", ")));
+        facts.push(("left to tract", left.collect::<Vec<_>>().join(", ")));
     }
+    facts.push(("SE blocks", about.network.se_blocks.len().to_string()));
     facts
 }
 

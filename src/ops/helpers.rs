@@ -29,18 +29,18 @@ pub(crate) fn most_threads() -> usize {
     *CORES
 }
 
-/// A run under way.
-pub(super) struct Run(());
+/// A run under way, and the most threads that it may use.
+pub(super) struct Run(usize);
 
 impl Run {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(limit: usize) -> Self {
         RUNS.fetch_add(1, Ordering::Relaxed);
-        Self(())
+        Self(limit.max(1))
     }
 
-    /// How many threads, of `limit` at most, this run may use at present.
-    pub(super) fn threads(&self, limit: usize) -> usize {
-        (*CORES / RUNS.load(Ordering::Relaxed).max(1)).clamp(1, limit.max(1))
+    /// How many threads this run may use at present.
+    pub(super) fn threads(&self) -> usize {
+        (*CORES / RUNS.load(Ordering::Relaxed).max(1)).clamp(1, self.0)
     }
 
     /// Does `work` on every part, on as many threads as there are parts and helpers.
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_part_is_done_once() {
-        let run = Run::start();
+        let run = Run::start(usize::MAX);
         for count in 0..400 {
             let done: Vec<AtomicUsize> = (0..count % 40).map(|_| AtomicUsize::new(0)).collect();
             run.share(done.iter().collect(), |part| {
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_panic_comes_back_and_the_helpers_go_on() {
         for _ in 0..50 {
-            let panics = catch_unwind(|| Run::start().share(vec![0, 1, 2, 3], |part| assert!(part != 2, "part 2")));
+            let panics = catch_unwind(|| Run::start(usize::MAX).share(vec![0, 1, 2, 3], |part| assert!(part != 2, "part 2")));
             assert!(panics.is_err());
         }
         every_part_is_done_once();
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn many_runs_at_a_time_share_the_helpers() {
         thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(every_part_is_done_once))));
-        let runs: Vec<Run> = (0..*CORES).map(|_| Run::start()).collect();
-        assert_eq!((runs[0].threads(usize::MAX), runs[0].threads(0)), (1, 1));
+        let runs: Vec<Run> = (0..*CORES).map(|_| Run::start(usize::MAX)).collect();
+        assert_eq!((runs[0].threads(), Run::start(0).threads()), (1, 1));
     }
 }

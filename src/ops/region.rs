@@ -125,7 +125,7 @@ pub(crate) struct Steps {
     pub(crate) channels: usize,
 }
 
-/// Inputs and outputs are `f32`, `[N, C, H, W]` or, where N is 1, `[C, H, W]`; the images of a batch run one after the other.
+/// Inputs and outputs are `f32`, `[N, C, H, W]` or `[N, C]`, where N is 1 also without it; the images of a batch run one after the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
     steps: Arc<Steps>,
@@ -147,10 +147,10 @@ impl Region {
 }
 
 impl Steps {
-    fn run(&self, memory: &mut [f32], image: usize, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) -> TractResult<()> {
+    fn run(&self, memory: &mut [f32], image: usize, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         let (mut means, mut hidden) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         let (memory, scratch) = memory.split_at_mut(self.memory);
-        let run = Run::start();
+        let run = Run::start(self.threads);
         for step in &self.steps {
             match step {
                 Step::Load { input, to } => {
@@ -159,19 +159,19 @@ impl Steps {
                     let map = &mut memory[slot.place.clone()];
                     clear_border(&slot.layout, map);
                     let planes = &inputs[*input][image * values..][..values];
-                    run.share(self.split(&run, MapMut::new(slot.layout, map), 4, 1), |mut part| from_planar(planes, &mut part));
+                    run.share(split(&run, MapMut::new(slot.layout, map), 4, 1), |mut part| from_planar(planes, &mut part));
                 }
                 Step::Convolve { convolution, from, shortcut, to } => {
                     let (to, maps) = self.write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
-                    let parts = self.split(&run, to, convolution.shape().products(), 1);
+                    let parts = split(&run, to, convolution.shape().products(), 1);
                     run.share(parts, |mut part| convolve(self.simd, convolution, from, shortcut, &mut part));
                 }
                 Step::ConvolveWinograd { convolution, from, shortcut, to } => {
                     let (to, maps) = self.write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let rows = convolution.tile().outputs();
-                    let parts = self.split(&run, to, convolution.shape().products() / 4, rows);
+                    let parts = split(&run, to, convolution.shape().products() / 4, rows);
                     let parts = parts.into_iter().zip(scratch.chunks_exact_mut(self.scratch)).collect();
                     run.share(parts, |(mut part, scratch)| convolve_winograd(self.simd, convolution, from, shortcut, &mut part, scratch));
                 }
@@ -179,7 +179,7 @@ impl Steps {
                     let (to, maps) = self.write(memory, *to);
                     let from = maps.get(*from);
                     let [rows, columns] = convolution.window().kernel;
-                    let parts = self.split(&run, to, 4 * rows * columns * from.channels(), 1);
+                    let parts = split(&run, to, 4 * rows * columns * from.channels(), 1);
                     run.share(parts, |mut part| convolve_depthwise(self.simd, convolution, from, &mut part));
                 }
                 Step::Connect { layer, from, to } => {
@@ -189,7 +189,7 @@ impl Steps {
                 Step::Pool { pool: kind, window, from, to } => {
                     let (to, maps) = self.write(memory, *to);
                     let from = maps.get(*from);
-                    let parts = self.split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
+                    let parts = split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
                     run.share(parts, |mut part| pool(self.simd, *kind, *window, from, &mut part));
                 }
                 Step::Copy { from, to } => {
@@ -202,8 +202,7 @@ impl Steps {
                     let means = &mut means[..channels];
                     let slot = &self.slots[*map];
                     let map_values = Map::new(slot.layout, &memory[slot.place.clone()]);
-                    let halves = run.threads(self.threads).min(1 + slot.layout.pixels() * channels * 4 / SHARE);
-                    let size = channels.div_ceil(halves).next_multiple_of(16);
+                    let size = channels.div_ceil(threads_for(&run, 4 * slot.layout.pixels() * channels)).next_multiple_of(16);
                     let parts = means.chunks_mut(size).enumerate().collect();
                     run.share(parts, |(index, means)| {
                         let channels = index * size..index * size + means.len();
@@ -214,13 +213,13 @@ impl Steps {
                     self.connect(&run, expand, hidden, gates);
                     let (map, maps) = self.change(memory, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
-                    let parts = self.split(&run, map, 8 * channels, 1);
+                    let parts = split(&run, map, 8 * channels, 1);
                     run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *nonlinearity));
                 }
                 Step::Add { map, shortcut, nonlinearity } => {
                     let (map, maps) = self.change(memory, *map);
                     let shortcut = maps.get(*shortcut);
-                    let parts = self.split(&run, map, 8 * shortcut.channels(), 1);
+                    let parts = split(&run, map, 8 * shortcut.channels(), 1);
                     run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
                 }
                 Step::Activate { map, nonlinearity } => activate(self.simd, &mut self.change(memory, *map).0, *nonlinearity),
@@ -233,34 +232,14 @@ impl Steps {
                 to_planar(Map::new(slot.layout, &memory[slot.place.clone()]), &mut values[image * image_values..][..image_values]);
             }
         }
-        Ok(())
     }
 
     fn connect(&self, run: &Run, layer: &Linear, inputs: &[f32], outputs: &mut [f32]) {
         // Every weight is read from memory for one product.
-        let threads = run.threads(self.threads).min(1 + 4 * layer.products() / SHARE);
-        let size = outputs.len().div_ceil(threads).next_multiple_of(8);
+        let size = outputs.len().div_ceil(threads_for(run, 4 * layer.products())).next_multiple_of(8);
         run.share(outputs.chunks_mut(size).enumerate().collect(), |(index, outputs)| {
             connect(self.simd, layer, inputs, index * size, outputs);
         });
-    }
-
-    /// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every
-    /// pixel, and of so many whole `rows`.
-    fn split<'a>(&self, run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut<'a>> {
-        let Layout { height, width, .. } = map.layout();
-        let worthwhile = (height * width * cost / SHARE).max(1);
-        let threads = run.threads(self.threads).min(worthwhile);
-        let mut parts = vec![];
-        let mut rest = map;
-        for thread in 1..threads {
-            let end = if rows == 1 { height * width * thread / threads } else { (height * thread / threads).next_multiple_of(rows) * width };
-            let (part, after) = rest.split_at(end);
-            parts.push(part);
-            rest = after;
-        }
-        parts.push(rest);
-        parts
     }
 
     /// The map of `slot`, to be written for the first time, and the others.
@@ -276,6 +255,28 @@ impl Steps {
         let (map, after) = rest.split_at_mut(place.len());
         (MapMut::new(*layout, map), Maps { slots: &self.slots, before, after, after_start: place.end })
     }
+}
+
+/// How many threads of `run` are worth `work` multiply-accumulates.
+fn threads_for(run: &Run, work: usize) -> usize {
+    run.threads().min((work / SHARE).max(1))
+}
+
+/// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every pixel,
+/// and of so many whole `rows`.
+fn split<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut<'a>> {
+    let Layout { height, width, .. } = map.layout();
+    let threads = threads_for(run, height * width * cost);
+    let mut parts = vec![];
+    let mut rest = map;
+    for thread in 1..threads {
+        let end = if rows == 1 { height * width * thread / threads } else { (height * thread / threads).next_multiple_of(rows) * width };
+        let (part, after) = rest.split_at(end);
+        parts.push(part);
+        rest = after;
+    }
+    parts.push(rest);
+    parts
 }
 
 /// All maps but the one that is being written.
@@ -357,7 +358,7 @@ impl EvalOp for Region {
         let mut views = tensors.iter_mut().map(Tensor::try_as_plain_ram_mut).collect::<TractResult<Vec<_>>>()?;
         let mut outputs = views.iter_mut().map(|view| view.as_slice_mut::<f32>()).collect::<TractResult<Vec<_>>>()?;
         for image in 0..self.steps.batch {
-            self.steps.run(&mut memory, image, &inputs, &mut outputs)?;
+            self.steps.run(&mut memory, image, &inputs, &mut outputs);
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         Ok(tensors.into_iter().map(IntoTValue::into_tvalue).collect())

@@ -25,8 +25,8 @@ impl SqueezeExcite {
         Self { excitation: Arc::new(excitation), simd, shortcut }
     }
 
-    pub(crate) fn excitation(&self) -> Arc<Excitation> {
-        self.excitation.clone()
+    pub(crate) fn excitation(&self) -> &Excitation {
+        &self.excitation
     }
 
     /// What follows the addition of the shortcut, where there is one.

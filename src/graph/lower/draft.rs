@@ -73,22 +73,15 @@ impl<'a> Draft<'a> {
         let output = OutletId::new(node, 0);
         let maps = inputs.iter().map(|input| self.read(*input)).collect::<TractResult<TVec<usize>>>()?;
         let slot = match operator {
-            Operator::Convolution { shape, weights, bias } => {
-                let to = self.new_slot(output)?;
-                let (weights, bias, nonlinearity) = (weights.clone(), bias.clone(), Nonlinearity::Identity);
-                self.write(Drafted::Convolution(Open { shape: *shape, weights, bias, from: maps[0], shortcut: None, to, nonlinearity }), to)
-            }
+            Operator::Convolution { shape, weights, bias } => self.convolve(*shape, weights.clone(), bias, maps[0], output)?,
             Operator::Shift(shift) => match self.open(inputs[0], maps[0]) {
                 Some(open) => {
                     open.bias.iter_mut().zip(shift).for_each(|(a, b)| *a += b);
                     maps[0]
                 }
                 None => {
-                    let to = self.new_slot(output)?;
-                    let channels = shift.len();
-                    let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT };
-                    let (weights, bias, nonlinearity) = (tensor1(&vec![1f32; channels]).into_arc_tensor(), shift.clone(), Nonlinearity::Identity);
-                    self.write(Drafted::Convolution(Open { shape, weights, bias, from: maps[0], shortcut: None, to, nonlinearity }), to)
+                    let ones = tensor1(&vec![1f32; shift.len()]).into_arc_tensor();
+                    self.convolve(ConvolutionShape::channel_wise(shift.len()), ones, shift, maps[0], output)?
                 }
             },
             Operator::Pool(pool, window) => {
@@ -129,6 +122,12 @@ impl<'a> Draft<'a> {
             self.uses.entry(*input).and_modify(|uses| *uses -= 1);
         }
         Ok(())
+    }
+
+    fn convolve(&mut self, shape: ConvolutionShape, weights: Arc<Tensor>, bias: &[f32], from: usize, output: OutletId) -> TractResult<usize> {
+        let to = self.new_slot(output)?;
+        let (bias, shortcut, nonlinearity) = (bias.to_vec(), None, Nonlinearity::Identity);
+        Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, nonlinearity }), to))
     }
 
     fn add(&mut self, inputs: &[OutletId], maps: &[usize], output: OutletId) -> TractResult<usize> {
@@ -233,7 +232,6 @@ impl<'a> Draft<'a> {
                 _ => bail!("an output that no step yields"),
             });
         }
-
         let sizes = &self.sizes;
         let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
         let mut steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
@@ -247,7 +245,7 @@ impl<'a> Draft<'a> {
                 _ => continue,
             };
             let border = window.border([layouts[from].height, layouts[from].width], [layouts[to].height, layouts[to].width]);
-            let whole = self.parents[from].map_or(from, |(parent, _)| parent);
+            let whole = whole(&self.parents, from);
             layouts[whole].border = layouts[whole].border.max(border);
         }
         for (slot, parent) in self.parents.iter().enumerate() {
@@ -308,9 +306,14 @@ impl Drafted {
     }
 }
 
+/// The map that `slot` is some channels of, or itself.
+fn whole(parents: &[Option<(usize, usize)>], slot: usize) -> usize {
+    parents[slot].map_or(slot, |(parent, _)| parent)
+}
+
 /// Gives every map a place that no map has which is alive at the same time; parts of a map lie in its place and keep it alive.
 fn share_memory(layouts: &[Layout], parents: &[Option<(usize, usize)>], steps: &[Step], outputs: &[Output]) -> (Vec<Slot>, usize) {
-    let whole = |slot: usize| parents[slot].map_or(slot, |(parent, _)| parent);
+    let whole = |slot| whole(parents, slot);
     let mut lives: Vec<(usize, usize)> = vec![(usize::MAX, 0); layouts.len()];
     for (index, step) in steps.iter().enumerate() {
         for slot in slots_of(step).into_iter().flatten().map(whole) {

@@ -105,23 +105,23 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
             replace(model, &nodes, &mut recognised, batch, simd, lowering)?;
         }
     }
+    let left = unlowered(model, &recognised)?;
     model.compact()?;
-    unlowered(model, batch)
+    Ok(left)
 }
 
 /// What is left of the model apart from regions, and why.
-fn unlowered(model: &TypedModel, batch: usize) -> TractResult<Vec<Unlowered>> {
+fn unlowered(model: &TypedModel, recognised: &HashMap<usize, Recognised>) -> TractResult<Vec<Unlowered>> {
     let mut counts: BTreeMap<(String, Reason), usize> = BTreeMap::new();
     for node in model.eval_order()? {
         let op = &model.node(node).op;
         if is_start(model, node) || op.is::<Region>() || op.is::<AxisOp>() {
             continue;
         }
-        let found = recognise(model, node, batch);
-        let reason = match &found {
-            Some(_) => Reason::NoConvolutionNearby,
-            None if has_kernel(model, node) => Reason::Form,
-            None => Reason::NoKernel,
+        let reason = match recognised.contains_key(&node) {
+            true => Reason::NoConvolutionNearby,
+            false if has_kernel(model, node) => Reason::Form,
+            false => Reason::NoKernel,
         };
         *counts.entry((op.name().to_string(), reason)).or_default() += 1;
     }

@@ -134,10 +134,8 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
 
 /// Every channel times a number: a depthwise convolution of one tap.
 fn scaled(model: &TypedModel, batch: usize, size: [usize; 3], input: OutletId, scale: &[f32]) -> Option<Recognised> {
-    let [channels, ..] = size;
-    let weights = Tensor::from_shape(&[channels, 1, 1, 1], scale).ok()?.into_arc_tensor();
-    let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT };
-    let operator = Operator::Convolution { shape, weights, bias: vec![0.0; channels] };
+    let (shape, weights) = (ConvolutionShape::channel_wise(scale.len()), tensor1(scale).into_arc_tensor());
+    let operator = Operator::Convolution { shape, weights, bias: vec![0.0; scale.len()] };
     (map_size(model, input, batch)? == size).then(|| Recognised { operator, inputs: vec![input] })
 }
 

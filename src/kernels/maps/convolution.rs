@@ -51,6 +51,11 @@ pub struct ConvolutionShape {
 }
 
 impl ConvolutionShape {
+    /// One tap that sees its own channel alone: a number for each of `channels` to scale or shift by.
+    pub fn channel_wise(channels: usize) -> Self {
+        Self { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT }
+    }
+
     /// Multiply-accumulates of every pixel of the output.
     pub fn products(&self) -> usize {
         self.outputs * self.inputs / self.groups * self.window.kernel[0] * self.window.kernel[1]
@@ -132,7 +137,7 @@ impl Convolution {
         let together = groups_together(groups, group_outputs, lanes);
         let (depth, wide) = (group_inputs * together, group_outputs * together);
         let mut packed = Self { shape, nonlinearity, lanes, depth, panels: vec![], weights: vec![].into(), bias: vec![] };
-        let mut packed_weights = vec![];
+        let mut of_all_panels = vec![];
         for part in 0..groups / together {
             let mut first = part * wide;
             let end = first + wide;
@@ -142,29 +147,29 @@ impl Convolution {
                     first,
                     outputs: (end - first).min(vectors * lanes),
                     input: part * depth,
-                    weights: packed_weights.len(),
+                    weights: of_all_panels.len(),
                     bias: packed.bias.len(),
                 };
-                packed.push(panel, vectors * lanes, weights, bias, &mut packed_weights);
+                packed.push(panel, vectors * lanes, weights, bias, &mut of_all_panels);
                 first += panel.outputs;
             }
         }
-        packed.weights = packed_weights.into();
+        packed.weights = of_all_panels.into();
         Ok(packed)
     }
 
-    fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32], packed: &mut Vec<f32>) {
+    fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32], of_all_panels: &mut Vec<f32>) {
         let taps = self.shape.window.kernel[0] * self.shape.window.kernel[1];
         let group_inputs = self.shape.inputs / self.shape.groups;
         let group_outputs = self.shape.outputs / self.shape.groups;
         self.bias.extend((0..lanes).map(|lane| if lane < panel.outputs { bias[panel.first + lane] } else { 0.0 }));
-        packed.reserve(taps * self.depth * lanes);
+        of_all_panels.reserve(taps * self.depth * lanes);
         for tap in 0..taps {
             for channel in panel.input..panel.input + self.depth {
                 for output in panel.first..panel.first + lanes {
                     let sees = output < panel.first + panel.outputs && output / group_outputs == channel / group_inputs;
                     let weight = (output * group_inputs + channel % group_inputs) * taps + tap;
-                    packed.push(if sees { weights[weight] } else { 0.0 });
+                    of_all_panels.push(if sees { weights[weight] } else { 0.0 });
                 }
             }
         }

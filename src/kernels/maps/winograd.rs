@@ -131,15 +131,16 @@ impl WinogradConvolution {
             return Err(ConvolutionMismatch::new(shape, weights, bias));
         }
         let places = tile.inputs() * tile.inputs();
-        let transformed: Vec<[f32; 36]> = weights.as_chunks().0.iter().map(|taps| transform_taps(tile, taps)).collect();
+        let mut transformed: Vec<Vec<f32>> = (0..places).map(|_| Vec::with_capacity(shape.outputs * shape.inputs)).collect();
+        for taps in weights.as_chunks().0 {
+            for (place, value) in transformed.iter_mut().zip(transform_taps(tile, taps)) {
+                place.push(value);
+            }
+        }
         let product = ConvolutionShape { window: Window::UNIT, ..shape };
         let zeros = vec![0.0; shape.outputs];
-        let products = (0..places)
-            .map(|place| {
-                let weights: Vec<f32> = transformed.iter().map(|values| values[place]).collect();
-                Convolution::new(simd, product, &weights, &zeros, Nonlinearity::Identity)
-            })
-            .collect::<Result<_, _>>()?;
+        let products = transformed.into_iter().map(|weights| Convolution::new(simd, product, &weights, &zeros, Nonlinearity::Identity));
+        let products = products.collect::<Result<_, _>>()?;
         let block = (BLOCK_BYTES / (places * (shape.inputs + shape.outputs) * size_of::<f32>())).clamp(24, 96);
         Ok(Self { tile, window: shape.window, bias: bias.to_vec(), nonlinearity, products, shape, block })
     }
@@ -172,8 +173,9 @@ impl WinogradConvolution {
 
 /// `output = nonlinearity(convolution(input) + bias + shortcut)`.
 ///
-/// A NaN or an infinity of the input makes every output of the tiles that read it NaN. On values of like size the error is some 4 times that of
-/// [`convolve`](super::convolve) with tiles of two, some 20 times with tiles of four.
+/// A NaN or an infinity of the input makes every output of the tiles that read it NaN. On uniform noise the root mean square of the
+/// error is 0.6 of that of [`convolve`](super::convolve) with tiles of two, whose sums are shorter, and 3.5 to 4 times it with tiles of four (64 to 256
+/// channels); its largest value 0.3 to 0.4 and 5 to 7.5 times.
 ///
 /// # Panics
 /// When the channels differ, `input`'s border is narrower than the window needs, `shortcut` is no map like `output`, `scratch` is shorter than
@@ -247,7 +249,7 @@ fn weights_matrix(tile: WinogradTile) -> &'static [[f64; 3]] {
     }
 }
 
-/// `G · taps · Gᵀ`, by rows.
+/// `G · taps · Gᵀ`, by rows; as many values as the tile has places.
 fn transform_taps(tile: WinogradTile, taps: &[f32; 9]) -> [f32; 36] {
     let g = weights_matrix(tile);
     let mut transformed = [0.0; 36];
