@@ -3,7 +3,7 @@
 mod connections;
 mod lingering;
 
-use std::error::Error;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,17 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig};
 use crate::http::{AppState, Phase, StartError, admin_router, router};
 use crate::image::Limits;
 use crate::kernels::Simd;
-use crate::model::Registry;
+use crate::model::{Lifecycle, ModelError};
 
 /// For the workers to end, when the deadline has passed already.
 const JOIN_AT_LEAST: Duration = Duration::from_millis(100);
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// The instruction set in use, for `senet_build_info`.
     pub simd: Simd,
+    /// How often to look whether the models' files have changed, if at all.
+    pub watch: Option<Duration>,
 }
 
 /// Why the service ended.
@@ -59,7 +62,10 @@ pub enum ServeError {
     State(#[from] StartError),
     /// The models could not be loaded.
     #[error("cannot load the models: {0}")]
-    Load(Box<dyn Error + Send + Sync>),
+    Load(#[from] ModelError),
+    /// Loading the models panicked.
+    #[error("cannot load the models: the loading thread panicked")]
+    LoadPanicked,
 }
 
 /// A service whose addresses are bound, and which answers nothing yet.
@@ -93,20 +99,15 @@ impl Server {
         self.config.http.admin_addr
     }
 
-    /// Answers the probes at once, calls `load` on a thread of its own, becomes ready when that returns, and drains when `shutdown` resolves.
+    /// Answers the probes at once, loads `models`, becomes ready when all were tried, and drains when `shutdown` resolves. SIGHUP, and
+    /// `watch` of the configuration, then look for new and changed models.
     ///
     /// # Errors
-    /// [`ServeError::Start`] and [`ServeError::State`], and [`ServeError::Load`] as soon as `load` fails.
-    pub async fn run<E>(
-        self,
-        load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), ServeError>
-    where
-        E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
-    {
+    /// [`ServeError::Start`] and [`ServeError::State`], and [`ServeError::Load`] as soon as [`Lifecycle::start`] fails.
+    pub async fn run(self, models: Lifecycle, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { config, http, admin } = self;
-        let state = Arc::new(AppState::new(config.http.clone(), config.admission, config.limits, config.simd)?);
+        let hangup = signal(SignalKind::hangup()).map_err(ServeError::Start)?;
+        let state = Arc::new(AppState::new(config.http.clone(), config.admission, config.limits, config.simd, models)?);
         let (finish, finishing) = watch::channel(false);
         let mut listeners = JoinSet::new();
         listeners.spawn(connections::answer(http, router(&state), config.http.clone(), finishing.clone()));
@@ -115,11 +116,14 @@ impl Server {
         }
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {
-            loaded = load_in_background(Arc::clone(state.registry()), load) => {
-                loaded?;
+            loaded = in_background(state.models(), Lifecycle::start) => {
+                loaded.ok_or(ServeError::LoadPanicked)??;
                 state.advance(Phase::Ready);
                 info!(models = state.registry().models().len(), "ready");
-                shutdown.await;
+                tokio::select! {
+                    () = keep_up(state.models(), hangup, config.watch) => {}
+                    () = &mut shutdown => {}
+                }
             }
             () = &mut shutdown => {}
         }
@@ -132,13 +136,32 @@ impl Server {
 ///
 /// # Errors
 /// As [`Server::bind`] and [`Server::run`].
-pub async fn serve<E>(config: ServerConfig, load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static) -> Result<(), ServeError>
-where
-    E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
-{
+pub async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError> {
     let server = Server::bind(config).await?;
     let shutdown = shutdown_signal()?;
-    server.run(load, shutdown).await
+    server.run(models, shutdown).await
+}
+
+/// Looks for new and changed models at every SIGHUP and every `interval`; never ends.
+async fn keep_up(models: &Arc<Lifecycle>, mut hangup: Signal, interval: Option<Duration>) {
+    loop {
+        let pause = async {
+            match interval {
+                Some(interval) => sleep(interval).await,
+                None => pending().await,
+            }
+        };
+        let change = tokio::select! {
+            Some(()) = hangup.recv() => {
+                info!("looking for new and changed models");
+                Lifecycle::refresh
+            }
+            () = pause => Lifecycle::watch,
+        };
+        if in_background(models, change).await.is_none() {
+            error!("looking for new and changed models failed");
+        }
+    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the handlers are in place when this returns.
@@ -146,7 +169,6 @@ where
 /// # Errors
 /// [`ServeError::Start`] when the handlers cannot be installed.
 pub fn shutdown_signal() -> Result<impl Future<Output = ()>, ServeError> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
     Ok(async move {
@@ -165,21 +187,17 @@ async fn listen(addr: &mut SocketAddr) -> Result<TcpListener, ServeError> {
     Ok(listener)
 }
 
-/// Loading takes seconds of CPU, so it has a thread; a shutdown does not wait for it, since nothing that it makes is kept.
-async fn load_in_background<E>(registry: Arc<Registry>, load: impl FnOnce(&Registry) -> Result<(), E> + Send + 'static) -> Result<(), ServeError>
-where
-    E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
-{
+/// Loading takes seconds of CPU, so it has a thread; a shutdown does not wait for it, since nothing that it makes is kept. `None` when there
+/// is no thread to be had, or `work` panics.
+async fn in_background<T: Send + 'static>(models: &Arc<Lifecycle>, work: fn(&Lifecycle) -> T) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
+    let models = Arc::clone(models);
     let work = move || {
         // After a shutdown nobody listens.
-        let _unheard = sender.send(load(&registry));
+        let _unheard = sender.send(work(&models));
     };
-    thread::Builder::new().name("senet-load".to_owned()).spawn(work).map_err(ServeError::Start)?;
-    match receiver.await {
-        Ok(loaded) => loaded.map_err(|e| ServeError::Load(e.into())),
-        Err(_) => Err(ServeError::Load("the loading thread panicked".into())),
-    }
+    thread::Builder::new().name("senet-load".to_owned()).spawn(work).ok()?;
+    receiver.await.ok()
 }
 
 /// Readiness first, then new connections, then the requests under way, then the workers; `config.deadline` bounds what follows the grace.

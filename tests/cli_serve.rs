@@ -54,9 +54,13 @@ impl Service {
         (self.child.wait().unwrap().code(), line)
     }
 
-    fn terminate(mut self) -> Option<i32> {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        self.signal("TERM");
         self.log.read_to_string(&mut String::new()).unwrap();
         self.child.wait().unwrap().code()
     }
@@ -107,16 +111,69 @@ fn what_serve_says_of_a_model_is_what_inspect_says() {
     assert_eq!(service.terminate(), Some(0));
 }
 
+/// A folder of models: `name`, with `file` as its network.
+fn put(models: &Path, name: &str, file: &[u8]) {
+    fs::create_dir_all(models.join(name)).unwrap();
+    fs::write(models.join(name).join("model.onnx"), file).unwrap();
+}
+
+fn network() -> Vec<u8> {
+    fs::read(fixture("models/one_block.onnx")).unwrap()
+}
+
 #[test]
-fn two_models_of_one_name_are_refused() {
+fn of_two_models_of_one_name_the_first_is_served() {
     let models = tempfile::tempdir().unwrap();
     for folder in ["a", "b"] {
-        fs::create_dir(models.path().join(folder)).unwrap();
-        fs::copy(fixture("models/one_block.onnx"), models.path().join(folder).join("model.onnx")).unwrap();
+        put(models.path(), folder, &network());
         fs::write(models.path().join(folder).join("model.toml"), "[model]\nname = \"same\"\n").unwrap();
     }
-    let (code, said) = Service::start(&["--models", models.path().to_str().unwrap()]).refusal();
+    let mut service = Service::start(&["--models", models.path().to_str().unwrap()]);
     let root = models.path().display();
-    let expected = format!("senet: cannot load the models: {root}/a and {root}/b are both called \"same\", expected names of their own\n");
-    assert_eq!((code, said), (Some(1), expected));
+    let said = service.logged("cannot load")["message"].as_str().unwrap().to_owned();
+    assert_eq!(said, format!("cannot load same: {root}/a and {root}/b are both called \"same\", expected names of their own"));
+    assert_eq!(service.logged("ready")["models"], 1);
+    assert_eq!(service.terminate(), Some(0));
+}
+
+#[test]
+fn a_broken_model_is_logged_and_a_required_one_is_refused() {
+    let models = tempfile::tempdir().unwrap();
+    put(models.path(), "bad", b"no network");
+    put(models.path(), "good", &network());
+    let folder = models.path().to_str().unwrap();
+    let mut service = Service::start(&["--models", folder, "--require", "good"]);
+    assert!(service.logged("cannot load")["message"].as_str().unwrap().starts_with(&format!("cannot load bad: {folder}/bad/model.onnx: ")));
+    service.logged("ready");
+    assert_eq!(service.terminate(), Some(0));
+    let (code, said) = Service::start(&["--models", folder, "--require", "good", "--require", "bad"]).refusal();
+    assert!(said.starts_with(&format!("senet: cannot load the models: {folder}/bad/model.onnx: ")), "{said}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn sighup_and_watching_load_a_new_version() {
+    let models = tempfile::tempdir().unwrap();
+    put(models.path(), "net/1", &network());
+    let folder = models.path().to_str().unwrap();
+    let mut service = Service::start(&["--models", folder]);
+    assert_eq!(service.logged("loaded")["version"], "1");
+    service.logged("ready");
+    put(models.path(), "net/2", &network());
+    service.signal("HUP");
+    assert_eq!(service.logged("loaded")["version"], "2");
+    assert_eq!(service.terminate(), Some(0));
+
+    let mut service = Service::start(&["--models", folder, "--watch", "50ms"]);
+    service.logged("ready");
+    put(models.path(), "net/3", &network());
+    assert_eq!(service.logged("loaded")["version"], "3");
+    assert_eq!(service.terminate(), Some(0));
+}
+
+#[test]
+fn controlling_models_needs_an_address_for_operators() {
+    let ended = run(&["serve", "--model-control"]);
+    let expected = "senet: model_control is true, expected admin_addr to be set too, where models are then controlled\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(64), expected));
 }

@@ -1,19 +1,17 @@
 //! `senet serve`: answers over HTTP until told to stop.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::args::{Models, PictureLimits};
 use super::error::CliError;
-use super::values::{THREADS, address, some_time, whole};
+use super::values::{THREADS, address, seconds, some_time, whole};
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
-use crate::model::{Description, Location, Model, ModelError, Registry};
+use crate::model::{Files, Lifecycle};
 use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
 
 /// Answer over HTTP: POST a picture to /v1/classify, read /docs
@@ -31,6 +29,8 @@ pub(super) struct Args {
     /// Print the settings in force as a file for --config, and where each comes from
     #[arg(long)]
     pub print_config: bool,
+    #[command(flatten)]
+    lifecycle: Life,
     #[command(flatten)]
     http: Http,
     #[command(flatten)]
@@ -77,6 +77,20 @@ struct Http {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Life of the models")]
+struct Life {
+    /// A model that must be ready: the service is not ready, and does not start, without it; may be given several times [default: any model]
+    #[arg(long, value_name = "NAME")]
+    require: Vec<String>,
+    /// How often to look for new and changed models; SIGHUP looks at once [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    watch: Option<HumanDuration>,
+    /// Let operators load and unload models at --admin-addr: POST /v1/models/<name>/load, with ?version=<N> for one of its versions, or /unload
+    #[arg(long)]
+    model_control: bool,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Work and shutdown")]
 struct Work {
     /// Threads that decode and run networks [default: one per core that the container may use]
@@ -98,6 +112,7 @@ impl From<Http> for HttpConfig {
         Self {
             http_addr: args.http_addr,
             admin_addr: args.admin_addr,
+            model_control: false,
             max_body_bytes: args.max_body_bytes,
             max_images_per_request: args.max_images_per_request,
             header_timeout: args.header_timeout.0,
@@ -110,50 +125,26 @@ impl From<Http> for HttpConfig {
 
 /// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
 pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
-    let locations = locations(args.models.folder()?, &args.model)?;
+    let files = Files { models: args.models.folder()?.map(Path::to_owned), named: args.model, options };
     let default = AdmissionConfig::default();
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
-    let config = ServerConfig { http: args.http.into(), admission, drain, limits: args.limits.into(), simd: options.simd };
+    let watch = args.lifecycle.watch.map(|interval| interval.0);
+    let http = HttpConfig { model_control: args.lifecycle.model_control, ..args.http.into() };
+    if http.model_control && http.admin_addr.is_none() {
+        return Err(CliError::Configuration("model_control is true, expected admin_addr to be set too, where models are then controlled".to_owned()));
+    }
+    let config = ServerConfig { http, admission, drain, limits: args.limits.into(), simd: options.simd, watch };
+    let models = Lifecycle::new(files, args.lifecycle.require);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
-    Ok(runtime.block_on(serve(config, locations, options))?)
+    Ok(runtime.block_on(serve(config, models))?)
 }
 
-async fn serve(config: ServerConfig, locations: Vec<Location>, options: LoadOptions) -> Result<(), ServeError> {
+async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError> {
     let (simd, workers) = (config.simd, config.admission.workers);
     let server = Server::bind(config).await?;
     let addr = server.http_addr();
     info!(%addr, simd = %simd.level(), workers, "listening on http://{addr}, documentation at http://{addr}/docs");
     let shutdown = shutdown_signal()?;
-    server.run(move |registry| load_all(registry, &locations, options), shutdown).await
-}
-
-fn locations(models: Option<&Path>, named: &[String]) -> Result<Vec<Location>, ModelError> {
-    match models {
-        _ if !named.is_empty() => named.iter().map(|reference| Location::find(reference, models)).collect(),
-        Some(models) => Location::all_in(models),
-        None => Ok(vec![Location::Bundled]),
-    }
-}
-
-/// Loads every model, in order, and refuses two of one name.
-fn load_all(registry: &Registry, locations: &[Location], options: LoadOptions) -> Result<(), ModelError> {
-    let mut names = HashMap::new();
-    for location in locations {
-        let model = Model::load(location, options)?;
-        if let Some(other) = names.insert(model.name().to_owned(), location) {
-            return Err(ModelError::SameName { name: model.name().to_owned(), first: other.to_string(), second: location.to_string() });
-        }
-        announce(&model);
-        registry.insert(Arc::new(model));
-    }
-    Ok(())
-}
-
-fn announce(model: &Model) {
-    let Description { name, version, network, .. } = model.describe();
-    info!(model = %name, %version, classes = network.classes, se_blocks = network.se_blocks.len(), "loaded {name} {version}");
-    for warning in network.warnings {
-        warn!(model = %name, "{name}: {warning}");
-    }
+    server.run(models, shutdown).await
 }

@@ -37,6 +37,11 @@ pub(super) fn some_time(text: &str) -> Result<HumanDuration, String> {
     }
 }
 
+/// A parser for a time other than zero, where a number alone counts seconds.
+pub(super) fn seconds(text: &str) -> Result<HumanDuration, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { some_time(&format!("{text}s")) } else { some_time(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

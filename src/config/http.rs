@@ -10,6 +10,8 @@ pub struct HttpConfig {
     pub http_addr: SocketAddr,
     /// Where `/metrics` and the probes are answered as well; when set, `/metrics` is no longer answered at `http_addr`.
     pub admin_addr: Option<SocketAddr>,
+    /// Whether models may be loaded and unloaded at `admin_addr`.
+    pub model_control: bool,
     /// Largest request body, bytes; a larger one is answered 413, from its declared length where it has one. The bodies of all
     /// requests together hold at most sixteen times as much; what exceeds that is answered 429.
     pub max_body_bytes: u64,
@@ -30,6 +32,7 @@ impl Default for HttpConfig {
         Self {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_addr: None,
+            model_control: false,
             max_body_bytes: 16 << 20,
             max_images_per_request: 16,
             header_timeout: Duration::from_secs(10),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::admission::{JobError, Overloaded};
 use crate::classifier::ClassifyError;
 use crate::image::DecodeError;
-use crate::model::UnknownModel;
+use crate::model::{ControlError, NotServed};
 
 /// The types of problems; each has a page at `/problems/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     UnsupportedFormat,
     UndecodableImage,
     ImageTooLarge,
+    LoadFailed,
     Overloaded,
     NotReady,
     Draining,
@@ -43,7 +44,7 @@ pub(crate) struct Facts {
 
 impl Kind {
     /// Every type, in the order of their statuses.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::UnknownModel,
@@ -54,6 +55,7 @@ impl Kind {
         Self::UnsupportedFormat,
         Self::UndecodableImage,
         Self::ImageTooLarge,
+        Self::LoadFailed,
         Self::Overloaded,
         Self::Internal,
         Self::NotReady,
@@ -124,6 +126,13 @@ impl Kind {
                 "The image's header declares more pixels, a longer side or more decoder memory than the service allows; its pixels were not read. \
                  The members limit and actual say how much. Scale the image down first.",
             ),
+            Self::LoadFailed => (
+                "load-failed",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Load failed",
+                "The model that an operator asked for cannot be loaded. The detail names file, key, value and what would be right. The version that \
+                 was served before goes on serving.",
+            ),
             Self::Overloaded => (
                 "overloaded",
                 StatusCode::TOO_MANY_REQUESTS,
@@ -135,7 +144,8 @@ impl Kind {
                 "not-ready",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not ready",
-                "The models are still being loaded and warmed up. GET /readyz turns 200 when they are ready.",
+                "Models are still being loaded and warmed up, or the one that was asked for has been unloaded or could not be loaded. GET /readyz \
+                 turns 200 when the service is ready, GET /v1/models says which model is in what state.",
             ),
             Self::Draining => (
                 "draining",
@@ -273,9 +283,19 @@ impl From<ClassifyError> for Problem {
     }
 }
 
-impl From<UnknownModel> for Problem {
-    fn from(error: UnknownModel) -> Self {
-        Self::new(Kind::UnknownModel, error.to_string())
+impl From<NotServed> for Problem {
+    fn from(error: NotServed) -> Self {
+        let kind = if matches!(error, NotServed::Unknown { .. }) { Kind::UnknownModel } else { Kind::NotReady };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Unknown(error) => error.into(),
+            ControlError::Load(error) => Self::new(Kind::LoadFailed, error.to_string()),
+        }
     }
 }
 

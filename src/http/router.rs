@@ -26,9 +26,15 @@ pub fn router(state: &Arc<AppState>) -> Router {
     finish(routes, state)
 }
 
-/// What is answered at the address of operators.
+/// What is answered at the address of operators; the control of models only where it is configured.
 pub fn admin_router(state: &Arc<AppState>) -> Router {
-    finish(probes().route("/metrics", get(routes::metrics)), state)
+    let routes = probes().route("/metrics", get(routes::metrics));
+    let routes = if state.http.model_control {
+        routes.route("/v1/models/{name}/load", post(routes::load_model)).route("/v1/models/{name}/unload", post(routes::unload_model))
+    } else {
+        routes
+    };
+    finish(routes, state)
 }
 
 fn probes() -> Router<Arc<AppState>> {

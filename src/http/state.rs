@@ -12,11 +12,14 @@ use crate::classifier::Classifier;
 use crate::config::{AdmissionConfig, HttpConfig};
 use crate::image::Limits;
 use crate::kernels::Simd;
-use crate::model::Registry;
+use crate::model::{Lifecycle, Registry, State};
 use crate::telemetry::Metrics;
 
 /// How many bodies of the largest size are held at a time; photographs are a hundredth of it.
 const LARGEST_BODIES: usize = 16;
+
+/// Of pending models, in an answer that people read.
+const MOST_NAMES: usize = 20;
 
 /// Where the service is in its life; it only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +47,7 @@ pub enum StartError {
 
 /// What all requests share.
 pub struct AppState {
-    pub(crate) registry: Arc<Registry>,
+    models: Arc<Lifecycle>,
     pub(crate) classifier: Classifier,
     pub(crate) pool: Pool,
     pub(crate) metrics: Metrics,
@@ -60,9 +63,9 @@ impl AppState {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new(http: HttpConfig, admission: AdmissionConfig, limits: Limits, simd: Simd) -> Result<Self, StartError> {
+    pub fn new(http: HttpConfig, admission: AdmissionConfig, limits: Limits, simd: Simd, models: Lifecycle) -> Result<Self, StartError> {
         Ok(Self {
-            registry: Arc::new(Registry::default()),
+            models: Arc::new(models),
             classifier: Classifier::new(limits),
             pool: Pool::new(admission)?,
             metrics: Metrics::new(&simd.level().to_string())?,
@@ -73,9 +76,14 @@ impl AppState {
         })
     }
 
+    /// What loads and unloads the models.
+    pub fn models(&self) -> &Arc<Lifecycle> {
+        &self.models
+    }
+
     /// The models that are served.
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        self.models.registry()
     }
 
     /// Where the service is in its life.
@@ -83,17 +91,13 @@ impl AppState {
         *self.phase.borrow()
     }
 
-    /// Moves on to `phase`; going back is not possible and changes nothing. Becoming ready publishes the models in the metrics.
+    /// Moves on to `phase`; going back is not possible and changes nothing.
     pub fn advance(&self, phase: Phase) {
-        let moved = self.phase.send_if_modified(|current| {
+        self.phase.send_if_modified(|current| {
             let forward = phase > *current;
             *current = phase.max(*current);
             forward
         });
-        if moved && phase == Phase::Ready {
-            self.metrics.models_loaded(self.started.elapsed());
-            self.registry.models().iter().for_each(|model| self.metrics.model_ready(model.name(), model.version()));
-        }
     }
 
     /// Whether this replica answers now and load balancers should know it.
@@ -102,7 +106,10 @@ impl AppState {
     /// The problem that says why not.
     pub(crate) fn ready(&self) -> Result<(), Problem> {
         match self.phase() {
-            Phase::Ready => Ok(()),
+            Phase::Ready => match &self.models.missing()[..] {
+                [] => Ok(()),
+                missing => Err(Problem::new(Kind::NotReady, format!("required and not ready: {}", missing.join(", ")))),
+            },
             Phase::Draining => Err(draining()),
             _ => self.accepts_work(),
         }
@@ -114,10 +121,22 @@ impl AppState {
     /// The problem that says why not.
     pub(crate) fn accepts_work(&self) -> Result<(), Problem> {
         match self.phase() {
-            Phase::Starting => Err(Problem::new(Kind::NotReady, "the models are still being loaded")),
+            Phase::Starting => Err(self.starting()),
             Phase::Ready | Phase::Draining => Ok(()),
             Phase::Stopping => Err(draining()),
         }
+    }
+
+    fn starting(&self) -> Problem {
+        let entries = self.registry().entries();
+        let pending: Vec<&str> =
+            entries.iter().filter(|entry| matches!(entry.state, State::Pending | State::Loading)).map(|entry| entry.name.as_str()).collect();
+        let detail = match (pending.len(), pending.get(..MOST_NAMES)) {
+            (0, _) => "the models are still being loaded".to_owned(),
+            (count, Some(first)) => format!("{count} of {} models are still being loaded: {}, …", entries.len(), first.join(", ")),
+            (count, None) => format!("{count} of {} models are still being loaded: {}", entries.len(), pending.join(", ")),
+        };
+        Problem::new(Kind::NotReady, detail)
     }
 
     /// Most images that one request may hold: more than the pool has places for could never be admitted.

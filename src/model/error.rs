@@ -96,4 +96,12 @@ pub enum ModelError {
         /// The engine's reason.
         source: EngineError,
     },
+    /// The program failed where it should have refused.
+    #[error("{place}: loading it panicked: {message}")]
+    Panicked {
+        /// Where the model lies.
+        place: String,
+        /// The panic's words.
+        message: String,
+    },
 }

@@ -82,6 +82,20 @@ fn read_folder(root: &Path, version: Option<u64>) -> Result<Files, ModelError> {
     })
 }
 
+/// What the model at `location` will be called, as far as that can be told without reading it: by its `model.toml`, folder or file.
+#[cfg(feature = "server")]
+pub(super) fn name_of(location: &Location) -> String {
+    match location {
+        Location::Bundled => bundled::NAME.to_owned(),
+        Location::Onnx(path) => usable_name(path.file_stem().unwrap_or_default().to_string_lossy()),
+        Location::Folder { path, version } => {
+            let manifest = versions::choose(path, *version).and_then(|(folder, _)| Ok(toml_file::read::<Manifest>(&folder.join("model.toml"))?));
+            let given = manifest.ok().and_then(|manifest| manifest.model.name);
+            given.unwrap_or_else(|| usable_name(absolute(path).file_name().unwrap_or_default().to_string_lossy()))
+        }
+    }
+}
+
 /// What lies in `folder`, all of which must lie in `root`, whatever symbolic links there are.
 struct Inside<'a> {
     root: &'a Path,

@@ -5,11 +5,18 @@ mod description;
 mod error;
 mod files;
 mod labels;
+#[cfg(feature = "server")]
+mod lifecycle;
 mod load;
 mod location;
 mod manifest;
+#[cfg(feature = "server")]
+mod memory;
 mod preprocessing;
+#[cfg(feature = "server")]
 mod registry;
+#[cfg(feature = "server")]
+mod source;
 mod versions;
 
 use std::sync::Arc;
@@ -19,8 +26,13 @@ use crate::inference::{Engine, OutputActivation};
 
 pub use description::Description;
 pub use error::{ModelError, TomlFileError};
+#[cfg(feature = "server")]
+pub use lifecycle::{ControlError, Lifecycle};
 pub use location::Location;
-pub use registry::{Registry, UnknownModel};
+#[cfg(feature = "server")]
+pub use registry::{Entry, NotServed, Registry, State};
+#[cfg(feature = "server")]
+pub use source::{Candidate, Files, Pins, Source};
 
 /// A loaded model, shared by all workers.
 pub struct Model {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder, core::Collector,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder, core::Collector,
 };
+
+use crate::model::{Entry, State};
 
 /// Seconds: 0.5 ms for a small network on a fast core to 10 s for a queue that is too long.
 const SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -46,8 +48,6 @@ pub struct Metrics {
     queue_depth: IntGauge,
     rejected: IntCounterVec,
     images: IntCounterVec,
-    model_ready: IntGaugeVec,
-    model_load: Gauge,
 }
 
 impl Metrics {
@@ -63,7 +63,6 @@ impl Metrics {
         };
         let counter = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name, help| register(&registry, IntGauge::new(name, help));
-        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
         let metrics = Self {
             requests: counter("senet_requests_total", "Requests answered; status 499 where the client left first.", &["route", "status"])?,
             request_duration: histogram("senet_request_duration_seconds", "From a request's head to its answer.", "route")?,
@@ -72,11 +71,10 @@ impl Metrics {
             queue_depth: gauge("senet_queue_depth", "Images waiting for a worker.")?,
             rejected: counter("senet_rejected_total", "Requests refused or given up, by the problem they were answered with.", &["reason"])?,
             images: counter("senet_images_total", "Images classified.", &["model", "format"])?,
-            model_ready: gauges("senet_model_ready", "1 while the model is served.", &["model", "version"])?,
-            model_load: register(&registry, Gauge::new("senet_model_load_seconds", "How long loading and warming up all models took."))?,
             registry: registry.clone(),
         };
-        gauges("senet_build_info", "Always 1.", &["version", "simd"])?.with_label_values(&[env!("CARGO_PKG_VERSION"), simd]).set(1);
+        let info = register(&registry, IntGaugeVec::new(Opts::new("senet_build_info", "Always 1."), &["version", "simd"]))?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), simd]).set(1);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
@@ -109,26 +107,36 @@ impl Metrics {
         self.images.with_label_values(&[model, format]).inc();
     }
 
-    /// A model is served from now on.
-    pub fn model_ready(&self, model: &str, version: &str) {
-        self.model_ready.with_label_values(&[model, version]).set(1);
-    }
-
-    /// All models were loaded and warmed up in `took`.
-    pub fn models_loaded(&self, took: Duration) {
-        self.model_load.set(took.as_secs_f64());
-    }
-
-    /// Everything in Prometheus's text format; the depth of the queue is only known to the pool, and so passed in.
+    /// Everything in Prometheus's text format; what only others know, the depth of the queue and the models, is passed in.
     ///
     /// # Errors
     /// When a value cannot be written, which memory alone can cause.
-    pub fn render(&self, queue_depth: usize) -> Result<Vec<u8>> {
+    pub fn render(&self, queue_depth: usize, models: &[Entry]) -> Result<Vec<u8>> {
         self.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
+        let families = [self.registry.gather(), of_models(models)?.gather()].concat();
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
+}
+
+/// What is true of the models now; made anew each time, so that nothing is said of models that are gone.
+fn of_models(models: &[Entry]) -> Result<Registry> {
+    let registry = Registry::new();
+    let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
+    let ready = gauges("senet_model_ready", "1 while the model is served; without a version where it is not.", &["model", "version"])?;
+    let failed = gauges("senet_model_load_failed", "1 where the last attempt to load the model failed; an older version may serve.", &["model"])?;
+    let load = Opts::new("senet_model_load_seconds", "How long loading and warming up what is served took.");
+    let load = register(&registry, GaugeVec::new(load, &["model"]))?;
+    for entry in models {
+        let version = entry.served.as_ref().map(|model| model.version());
+        ready.with_label_values(&[entry.name.as_str(), version.unwrap_or_default()]).set(version.is_some().into());
+        failed.with_label_values(&[entry.name.as_str()]).set((entry.state == State::Failed).into());
+        if version.is_some() {
+            load.with_label_values(&[entry.name.as_str()]).set(entry.load.as_secs_f64());
+        }
+    }
+    Ok(registry)
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: Result<C>) -> Result<C> {
@@ -147,7 +155,7 @@ mod tests {
         metrics.request_began();
         metrics.request_ended("/v1/classify", 200, Duration::from_millis(3));
         metrics.stage(Stage::Decode, Duration::from_millis(1));
-        let text = String::from_utf8(metrics.render(7).unwrap()).unwrap();
+        let text = String::from_utf8(metrics.render(7, &[]).unwrap()).unwrap();
         for line in [
             "senet_requests_total{route=\"/v1/classify\",status=\"200\"} 1",
             "senet_request_duration_seconds_bucket{route=\"/v1/classify\",le=\"0.004\"} 1",

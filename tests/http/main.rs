@@ -6,6 +6,7 @@ mod admission;
 mod bad_input;
 mod classify;
 mod documents;
+mod lifecycle;
 mod server;
 mod signals;
 mod support;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use senet::config::{AdmissionConfig, DrainConfig, HttpConfig};
 use senet::image::Limits;
 use senet::kernels::Simd;
-use senet::model::Registry;
+use senet::model::Lifecycle;
 use senet::server::{ServeError, Server, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::{FakeEngine, model, png};
+use crate::support::{FakeEngine, Shelf, broken, model, png};
 
 /// For what happens at once unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +31,7 @@ fn config() -> ServerConfig {
         drain: DrainConfig { grace: Duration::ZERO, deadline: PATIENCE },
         limits: Limits::default(),
         simd: Simd::detect(),
+        watch: None,
     }
 }
 
@@ -43,21 +44,17 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: ServerConfig, load: impl FnOnce(&Registry) -> Result<(), String> + Send + 'static) -> Self {
+    async fn start(config: ServerConfig, models: Shelf) -> Self {
         let server = Server::bind(config).await.unwrap();
         let (addr, admin) = (server.http_addr(), server.admin_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { stopped.await.unwrap_or(()) };
-        Self { addr, admin, stop, ended: tokio::spawn(server.run(load, shutdown)) }
+        Self { addr, admin, stop, ended: tokio::spawn(server.run(Lifecycle::new(models, vec![]), shutdown)) }
     }
 
     /// With a network that answers, and ready.
     async fn ready(config: ServerConfig, engine: FakeEngine) -> Self {
-        let running = Self::start(config, |registry| {
-            registry.insert(model(engine));
-            Ok(())
-        })
-        .await;
+        let running = Self::start(config, Shelf::with(|| Ok(model(engine, 1)))).await;
         while !running.get("/readyz").await.starts_with("HTTP/1.1 200") {}
         running
     }
@@ -116,12 +113,8 @@ async fn a_port_in_use_is_one_clear_error() {
 #[tokio::test]
 async fn is_alive_while_models_load_and_ready_afterwards() {
     let (go, wait) = mpsc::channel::<()>();
-    let running = Running::start(config(), move |registry| {
-        wait.recv().map_err(|e| e.to_string())?;
-        registry.insert(model(FakeEngine::fast()));
-        Ok(())
-    })
-    .await;
+    let load = move || wait.recv().map_err(|_| broken("")).map(|()| model(FakeEngine::fast(), 1));
+    let running = Running::start(config(), Shelf::with(load)).await;
     assert!(running.get("/livez").await.starts_with("HTTP/1.1 200"));
     let answer = running.get("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("/problems/not-ready"), "{answer}");
@@ -136,15 +129,15 @@ async fn is_alive_while_models_load_and_ready_afterwards() {
 
 #[tokio::test]
 async fn a_load_that_fails_ends_the_service_with_its_reason() {
-    let running = Running::start(config(), |_| Err("the file is corrupt".to_owned())).await;
+    let running = Running::start(config(), Shelf::with(|| Err(broken("the file is corrupt")))).await;
     let error = timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "cannot load the models: the file is corrupt");
+    assert_eq!(error.to_string(), "cannot load the models: shelf: the file is corrupt");
 }
 
 #[tokio::test]
 async fn a_shutdown_while_loading_does_not_wait_for_the_models() {
     let (_never, wait) = mpsc::channel::<()>();
-    let running = Running::start(config(), move |_| wait.recv().map_err(|e| e.to_string())).await;
+    let running = Running::start(config(), Shelf::with(move || wait.recv().map_err(|_| broken("")).map(|()| model(FakeEngine::fast(), 1)))).await;
     running.stop().await.unwrap();
 }
 

@@ -15,7 +15,7 @@ use senet::http::{AppState, Phase, router};
 use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize};
 use senet::inference::{Engine, EngineError, Gates, Inference, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
 use senet::kernels::{Activation, Gate, Simd};
-use senet::model::{Model, Parts};
+use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Parts, Pins, Source};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -96,8 +96,13 @@ fn summary() -> NetworkSummary {
     }
 }
 
-/// A model called `fake` around `engine`.
-pub(crate) fn model(engine: FakeEngine) -> Arc<Model> {
+/// A model called `fake` around `engine`, whose labels end in its version.
+pub(crate) fn model(engine: FakeEngine, version: u64) -> Model {
+    named("fake", engine, version)
+}
+
+/// The same under another name.
+pub(crate) fn named(name: &str, engine: FakeEngine, version: u64) -> Model {
     let contract = InputContract {
         size: [4, 4],
         resize: Resize::Squash,
@@ -109,15 +114,72 @@ pub(crate) fn model(engine: FakeEngine) -> Arc<Model> {
         std: [1.0; 3],
         scale: 1.0 / 255.0,
     };
-    Arc::new(Model::from_parts(Parts {
-        name: "fake".to_owned(),
-        version: "1".to_owned(),
+    let labels = ["cat", "dog", "ship", "frog"].map(|label| if version == 1 { label.to_owned() } else { format!("{label}{version}") });
+    Model::from_parts(Parts {
+        name: name.to_owned(),
+        version: version.to_string(),
         contract,
         output_activation: OutputActivation::Softmax,
-        labels: ["cat", "dog", "ship", "frog"].map(str::to_owned).to_vec(),
+        labels: labels.to_vec(),
         engine: Arc::new(engine),
         warnings: vec![],
-    }))
+    })
+}
+
+type Load = Box<dyn FnMut(Option<u64>) -> Result<Model, ModelError> + Send>;
+
+/// A source that a test fills.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(Arc<Mutex<Vec<(String, usize, Arc<Mutex<Load>>)>>>);
+
+impl Shelf {
+    /// Has a model called `name` from now on, changed if there was one; `load` is handed the version that was asked for.
+    pub(crate) fn put(&self, name: &str, load: impl FnMut(Option<u64>) -> Result<Model, ModelError> + Send + 'static) {
+        static CHANGES: AtomicUsize = AtomicUsize::new(0);
+        let item = (name.to_owned(), CHANGES.fetch_add(1, Ordering::SeqCst), Arc::new(Mutex::new(Box::new(load) as Load)));
+        let mut items = self.0.lock().unwrap();
+        match items.iter_mut().find(|(known, ..)| known == name) {
+            Some(place) => *place = item,
+            None => items.push(item),
+        }
+    }
+
+    /// A shelf with one model, `fake`, whose only load is `load`.
+    pub(crate) fn with(load: impl FnOnce() -> Result<Model, ModelError> + Send + 'static) -> Self {
+        let shelf = Self::default();
+        let mut load = Some(load);
+        shelf.put("fake", move |_| load.take().expect("a second load")());
+        shelf
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.0.lock().unwrap().retain(|(known, ..)| known != name);
+    }
+}
+
+impl Source for Shelf {
+    fn list(&self, pins: &Pins) -> Result<Vec<Candidate>, ModelError> {
+        let items = self.0.lock().unwrap();
+        let candidate = |(name, change, _): &(String, usize, _)| Candidate {
+            name: name.clone(),
+            place: format!("shelf/{name}"),
+            location: Location::Folder { path: name.into(), version: pins.get(name).copied() },
+            stamp: format!("{change} {:?}", pins.get(name)),
+            bytes: 1,
+        };
+        Ok(items.iter().map(candidate).collect())
+    }
+
+    fn load(&self, candidate: &Candidate) -> Result<Model, ModelError> {
+        let load = self.0.lock().unwrap().iter().find(|(name, ..)| *name == candidate.name).map(|(.., load)| Arc::clone(load)).unwrap();
+        let Location::Folder { version, .. } = candidate.location else { unreachable!() };
+        load.lock().unwrap()(version)
+    }
+}
+
+/// Why a model is broken.
+pub(crate) fn broken(reason: &str) -> ModelError {
+    ModelError::Folder { folder: "shelf".into(), reason: reason.to_owned() }
 }
 
 /// A service.
@@ -142,8 +204,9 @@ impl App {
     /// With its model, and yet not ready.
     pub(crate) fn starting(engine: FakeEngine, workers: usize, http: HttpConfig) -> Self {
         let admission = AdmissionConfig { workers: NonZeroUsize::new(workers).unwrap(), queue: 2 };
-        let state = Arc::new(AppState::new(http, admission, Limits::default(), Simd::detect()).unwrap());
-        state.registry().insert(model(engine));
+        let models = Lifecycle::new(Shelf::with(|| Ok(model(engine, 1))), vec![]);
+        models.start().unwrap();
+        let state = Arc::new(AppState::new(http, admission, Limits::default(), Simd::detect(), models).unwrap());
         Self { router: router(&state), state }
     }
 

@@ -150,5 +150,5 @@ async fn counts_requests_images_stages_and_rejections() {
     ] {
         assert!(metrics.text().lines().any(|l| l == line), "no {line} in\n{}", metrics.text());
     }
-    assert!(metrics.text().contains("\nsenet_model_load_seconds "));
+    assert!(metrics.text().contains("\nsenet_model_load_seconds{model=\"fake\"} "));
 }

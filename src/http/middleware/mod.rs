@@ -52,7 +52,9 @@ mod tests {
     use super::*;
     use crate::config::{AdmissionConfig, HttpConfig};
     use crate::image::Limits;
+    use crate::inference::LoadOptions;
     use crate::kernels::Simd;
+    use crate::model::{Files, Lifecycle};
 
     async fn out_of_order() {
         panic!("the handler is out of order");
@@ -60,7 +62,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_as_an_internal_error() {
-        let state = AppState::new(HttpConfig::default(), AdmissionConfig::default(), Limits::default(), Simd::detect()).unwrap();
+        let files = Files { models: None, named: vec![], options: LoadOptions::default() };
+        let models = Lifecycle::new(files, vec![]);
+        let state = AppState::new(HttpConfig::default(), AdmissionConfig::default(), Limits::default(), Simd::detect(), models).unwrap();
         let state = Arc::new(state);
         let router = wrap(Router::new().route("/", get(out_of_order)), &state).with_state(Arc::clone(&state));
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();

@@ -34,7 +34,7 @@ pub(crate) async fn classify(
         state.pool.admit(1)?;
     }
     let upload = Upload::read(request, limits(&state), &mut parameters).await?;
-    let model = state.registry.get(parameters.model())?;
+    let model = state.registry().get(parameters.model())?;
     let options = parameters.options(model.engine().summary().classes);
     state.classifier.check(&model, &options)?;
     let shared = Arc::new(Shared { state, model, options, ticket: Ticket::until(deadline) });

@@ -50,7 +50,7 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         Phase::Ready => "ready",
         Phase::Draining | Phase::Stopping => "draining",
     };
-    let models = state.registry.models().iter().map(|m| Served { name: m.name().to_owned(), version: m.version().to_owned() }).collect();
+    let models = state.registry().models().iter().map(|m| Served { name: m.name().to_owned(), version: m.version().to_owned() }).collect();
     let health = Health {
         status,
         version: env!("CARGO_PKG_VERSION"),
@@ -65,6 +65,6 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
 
 /// Prometheus's text format.
 pub(crate) async fn metrics(State(state): State<Arc<AppState>>) -> Result<Response, Problem> {
-    let text = state.metrics.render(state.pool.queue_depth()).map_err(Problem::internal)?;
+    let text = state.metrics.render(state.pool.queue_depth(), &state.registry().entries()).map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

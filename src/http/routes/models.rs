@@ -1,4 +1,4 @@
-//! What is served: the facts of `senet inspect`, and readiness.
+//! What is served: the facts of `senet inspect`, readiness, and what became of the last attempt to load.
 
 use std::sync::Arc;
 
@@ -6,35 +6,80 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::state::AppState;
-use crate::model::{Description, Model};
+use crate::model::{self, Description, Entry, NotServed};
 
 #[derive(Serialize)]
 pub(crate) struct Models {
-    models: Vec<Served>,
+    models: Vec<Listed>,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Served {
+pub(crate) struct Listed {
     #[serde(flatten)]
-    model: Description,
+    facts: Facts,
     ready: bool,
     default: bool,
+    state: model::State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// All that is known of a model that is served, and of another its name.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Facts {
+    Served(Box<Description>),
+    Expected { name: String },
 }
 
 /// All models, the one that answers without a name first.
 pub(crate) async fn list_models(State(state): State<Arc<AppState>>) -> Json<Models> {
-    Json(Models { models: state.registry.models().iter().map(|model| describe(&state, model)).collect() })
+    let entries = state.registry().entries();
+    Json(Models { models: entries.into_iter().enumerate().map(|(index, entry)| describe(&state, index, entry)).collect() })
 }
 
 /// One model.
-pub(crate) async fn describe_model(State(state): State<Arc<AppState>>, Path(name): Path<String>) -> Result<Json<Served>, Problem> {
-    let model = state.registry.get(Some(&name))?;
-    Ok(Json(describe(&state, &model)))
+pub(crate) async fn describe_model(State(state): State<Arc<AppState>>, Path(name): Path<String>) -> Result<Json<Listed>, Problem> {
+    let found = state.registry().entries().into_iter().enumerate().find(|(_, entry)| entry.name == name);
+    let (index, entry) = found.ok_or(NotServed::Unknown { name })?;
+    Ok(Json(describe(&state, index, entry)))
 }
 
-fn describe(state: &AppState, model: &Model) -> Served {
-    let default = state.registry.get(None).is_ok_and(|first| first.name() == model.name());
-    Served { model: model.describe(), ready: state.ready().is_ok(), default }
+fn describe(state: &AppState, index: usize, entry: Entry) -> Listed {
+    let Entry { name, state: last, served, error, .. } = entry;
+    Listed {
+        ready: served.is_some() && state.ready().is_ok(),
+        facts: served.map_or(Facts::Expected { name }, |model| Facts::Served(Box::new(model.describe()))),
+        default: index == 0,
+        state: last,
+        error,
+    }
+}
+
+/// What may follow `/load`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    version: Option<u64>,
+}
+
+/// Loads a model beside the running one and swaps it in.
+pub(crate) async fn load_model(
+    State(state): State<Arc<AppState>>,
+    Path(name): Path<String>,
+    wanted: Result<axum::extract::Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Listed>, Problem> {
+    let version = wanted.map_err(|error| Problem::new(Kind::InvalidParameter, error.body_text()))?.version;
+    let (models, asked) = (Arc::clone(state.models()), name.clone());
+    tokio::task::spawn_blocking(move || models.load(&asked, version)).await.map_err(Problem::internal)??;
+    describe_model(State(state), Path(name)).await
+}
+
+/// Stops serving a model.
+pub(crate) async fn unload_model(State(state): State<Arc<AppState>>, Path(name): Path<String>) -> Result<Json<Listed>, Problem> {
+    let (models, asked) = (Arc::clone(state.models()), name.clone());
+    tokio::task::spawn_blocking(move || models.unload(&asked)).await.map_err(Problem::internal)??;
+    describe_model(State(state), Path(name)).await
 }

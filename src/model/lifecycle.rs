@@ -1,0 +1,305 @@
+//! The life of the models of a service: loaded side by side at the start, and later beside the running ones, then swapped.
+//!
+//! A model that is replaced answers the requests that have it and is freed after the last. One that cannot be loaded leaves the old one
+//! serving.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use tracing::{error, info, warn};
+
+use super::error::ModelError;
+use super::registry::{NotServed, Registry, State};
+use super::source::{Candidate, Pins, Source};
+use super::{Description, Model, memory};
+use crate::admission::panic_message;
+
+/// The most memory that a load takes, for each byte of the model's files: measured 3.8 for SE-ResNet-50, less for larger networks.
+const PEAK: u64 = 4;
+
+/// Why a model was not loaded or unloaded on demand.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such model.
+    #[error(transparent)]
+    Unknown(#[from] NotServed),
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] ModelError),
+}
+
+/// Keeps a [`Registry`] as a [`Source`] has it; one change at a time.
+pub struct Lifecycle {
+    registry: Arc<Registry>,
+    source: Box<dyn Source>,
+    required: Vec<String>,
+    turn: Mutex<Memory>,
+}
+
+/// What is remembered from one change to the next.
+#[derive(Default)]
+struct Memory {
+    pins: Pins,
+    /// By place, the stamp of the last attempt.
+    tried: HashMap<String, String>,
+    /// What the last look found.
+    found: Vec<Candidate>,
+    /// Why the last look found nothing.
+    blind: Option<String>,
+}
+
+impl Lifecycle {
+    /// Nothing is loaded yet. The service is ready while the models called `required` are.
+    pub fn new(source: impl Source + 'static, required: Vec<String>) -> Self {
+        Self { registry: Arc::default(), source: Box::new(source), required, turn: Mutex::default() }
+    }
+
+    /// The models that are served.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Loads everything that there is, side by side as far as cores and memory go.
+    ///
+    /// # Errors
+    /// Where nothing can be served, and where a model that is required cannot; other broken models are logged and listed as failed.
+    pub fn start(&self) -> Result<(), ModelError> {
+        let mut memory = self.turn();
+        let found = self.source.list(&memory.pins)?;
+        if let Some(missing) = self.required.iter().find(|name| !found.iter().any(|candidate| candidate.name == **name)) {
+            let known = found.iter().map(|candidate| candidate.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(ModelError::NotFound { reference: missing.clone(), known });
+        }
+        memory.found.clone_from(&found);
+        self.expect(&found);
+        let failed = self.load_all(found.iter().collect(), &mut memory);
+        let nothing_is_served = self.registry.models().is_empty();
+        match failed.into_iter().find(|(candidate, _)| nothing_is_served || self.required.contains(&candidate.name)) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Loads what is new or has changed or failed, and stops serving what is gone.
+    pub fn refresh(&self) {
+        let mut memory = self.turn();
+        self.look(&mut memory);
+        let failed = self.registry.entries().into_iter().filter(|entry| entry.state == State::Failed);
+        failed.for_each(|entry| drop(memory.tried.remove(&entry.place)));
+        self.apply(&mut memory);
+    }
+
+    /// As [`Lifecycle::refresh`], but leaves alone what has failed and not changed since, and what has changed since the last call, since
+    /// somebody may still be writing to it.
+    pub fn watch(&self) {
+        let mut memory = self.turn();
+        if !self.look(&mut memory) {
+            self.apply(&mut memory);
+        }
+    }
+
+    /// Loads the model called `name` anew: `version` of it, to which it then keeps, or its highest version.
+    ///
+    /// # Errors
+    /// [`ControlError`]; what was served before goes on.
+    pub fn load(&self, name: &str, version: Option<u64>) -> Result<Arc<Model>, ControlError> {
+        let mut memory = self.turn();
+        let mut pins = memory.pins.clone();
+        match version {
+            Some(version) => pins.insert(name.to_owned(), version),
+            None => pins.remove(name),
+        };
+        let found = self.source.list(&pins)?;
+        let candidate = found.iter().find(|candidate| candidate.name == name).ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
+        memory.tried.insert(candidate.place.clone(), candidate.stamp.clone());
+        let model = self.load_one(candidate)?;
+        memory.pins = pins;
+        Ok(model)
+    }
+
+    /// Stops serving the model called `name` until it is loaded again.
+    ///
+    /// # Errors
+    /// [`NotServed::Unknown`].
+    pub fn unload(&self, name: &str) -> Result<(), NotServed> {
+        let _turn = self.turn();
+        let entries = self.registry.entries();
+        let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
+        self.registry.change(&entry.name, &entry.place, |entry| {
+            entry.served = None;
+            entry.error = None;
+            entry.state = State::Unloaded;
+        });
+        info!(model = name, "unloaded {name}");
+        Ok(())
+    }
+
+    /// The models that are required and do not answer now.
+    pub fn missing(&self) -> Vec<&str> {
+        let required = self.required.iter().map(String::as_str);
+        required.filter(|name| self.registry.get(Some(name)).is_err()).collect()
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Memory> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expect(&self, found: &[Candidate]) {
+        self.registry.expect(found.iter().map(|candidate| (candidate.name.clone(), candidate.place.clone())));
+    }
+
+    /// Looks what there is, and tells whether that has changed since the last look.
+    fn look(&self, memory: &mut Memory) -> bool {
+        match self.source.list(&memory.pins) {
+            Ok(found) => {
+                memory.blind = None;
+                let changed = found != memory.found;
+                memory.found = found;
+                changed
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if memory.blind.as_ref() != Some(&reason) {
+                    error!("cannot look for models: {reason}; those that are served go on");
+                }
+                memory.blind = Some(reason);
+                true
+            }
+        }
+    }
+
+    /// Makes what is served what was found.
+    fn apply(&self, memory: &mut Memory) {
+        if memory.blind.is_some() {
+            return;
+        }
+        let found = memory.found.clone();
+        let before = self.registry.entries();
+        for gone in before.iter().filter(|entry| !found.iter().any(|candidate| candidate.place == entry.place)) {
+            info!(model = gone.name, "{} is no longer there and no longer served", gone.name);
+            memory.tried.remove(&gone.place);
+        }
+        self.expect(&found);
+        let unloaded = |candidate: &Candidate| before.iter().any(|entry| entry.place == candidate.place && entry.state == State::Unloaded);
+        let due = found.iter().filter(|candidate| memory.tried.get(&candidate.place) != Some(&candidate.stamp) && !unloaded(candidate));
+        let due = due.collect();
+        self.load_all(due, memory);
+    }
+
+    /// Loads all of `due`, several at a time, and gives those that failed in the order of `due`.
+    fn load_all<'a>(&self, due: Vec<&'a Candidate>, memory: &mut Memory) -> Vec<(&'a Candidate, ModelError)> {
+        memory.tried.extend(due.iter().map(|candidate| (candidate.place.clone(), candidate.stamp.clone())));
+        let line = Line::default();
+        let next = Mutex::new(due.into_iter().enumerate());
+        let failed = Mutex::new(Vec::new());
+        // Not in the head of the loop, where the lock would be held while its body runs.
+        let take = || lock(&next).next();
+        let work = || {
+            while let Some((index, candidate)) = take() {
+                line.enter(candidate.bytes.saturating_mul(PEAK));
+                let loaded = self.load_one(candidate);
+                line.leave(candidate.bytes.saturating_mul(PEAK));
+                if let Err(error) = loaded {
+                    lock(&failed).push((index, candidate, error));
+                }
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(lock(&next).len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(&work);
+            }
+        });
+        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by_key(|(index, ..)| *index);
+        failed.into_iter().map(|(_, candidate, error)| (candidate, error)).collect()
+    }
+
+    /// Loads one and swaps it in.
+    fn load_one(&self, candidate: &Candidate) -> Result<Arc<Model>, ModelError> {
+        let Candidate { name, place, .. } = candidate;
+        self.registry.change(name, place, |entry| entry.state = State::Loading);
+        let start = Instant::now();
+        let loaded = self.alone(candidate).and_then(|()| {
+            catch_unwind(AssertUnwindSafe(|| self.source.load(candidate)))
+                .unwrap_or_else(|panic| Err(ModelError::Panicked { place: place.clone(), message: panic_message(panic.as_ref()) }))
+        });
+        match loaded {
+            Ok(model) => {
+                let model = Arc::new(model);
+                announce(&model);
+                self.registry.change(name, place, |entry| {
+                    entry.name = model.name().to_owned();
+                    entry.state = State::Ready;
+                    entry.error = None;
+                    entry.load = start.elapsed();
+                    entry.served = Some(Arc::clone(&model));
+                });
+                Ok(model)
+            }
+            Err(error) => {
+                self.registry.change(name, place, |entry| {
+                    entry.state = State::Failed;
+                    entry.error = Some(error.to_string());
+                    match &entry.served {
+                        Some(old) => error!(model = name, "cannot load {name}: {error}; version {} goes on serving", old.version()),
+                        None => error!(model = name, "cannot load {name}: {error}"),
+                    }
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Of two models with one name only the first is served.
+    fn alone(&self, candidate: &Candidate) -> Result<(), ModelError> {
+        let entries = self.registry.entries();
+        match entries.iter().find(|entry| entry.name == candidate.name) {
+            Some(first) if first.place != candidate.place => {
+                let (name, first, second) = (candidate.name.clone(), first.place.clone(), candidate.place.clone());
+                Err(ModelError::SameName { name, first, second })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn announce(model: &Model) {
+    let Description { name, version, network, .. } = model.describe();
+    info!(model = %name, %version, classes = network.classes, se_blocks = network.se_blocks.len(), "loaded {name} {version}");
+    for warning in network.warnings {
+        warn!(model = %name, "{name}: {warning}");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those who load, and the memory that they may take together.
+#[derive(Default)]
+struct Line {
+    inside: Mutex<(usize, u64)>,
+    left: Condvar,
+}
+
+impl Line {
+    /// Waits until `bytes` fit beside what the others inside may still take; who finds nobody inside need not fit.
+    fn enter(&self, bytes: u64) {
+        let too_many = |(count, taken): &mut (usize, u64)| *count > 0 && memory::available().is_some_and(|left| bytes.saturating_add(*taken) > left);
+        let mut inside = self.left.wait_while(lock(&self.inside), too_many).unwrap_or_else(PoisonError::into_inner);
+        inside.0 += 1;
+        inside.1 = inside.1.saturating_add(bytes);
+    }
+
+    fn leave(&self, bytes: u64) {
+        let mut inside = lock(&self.inside);
+        inside.0 -= 1;
+        inside.1 = inside.1.saturating_sub(bytes);
+        self.left.notify_all();
+    }
+}
