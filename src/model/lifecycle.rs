@@ -211,7 +211,7 @@ impl Lifecycle {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(lock(&next).len());
         thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(&work);
+                scope.spawn(work);
             }
         });
         let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
