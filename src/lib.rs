@@ -21,6 +21,7 @@ pub mod classifier;
 pub mod graph;
 pub mod image;
 pub mod inference;
+mod json_file;
 pub mod kernels;
 pub mod model;
 mod nearest;

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(message("[input]\nmean = \"x\"\n"), r#"model.toml, line 2: input.mean is "x", expected an array of length 3"#);
         assert_eq!(
             message("[input]\nresize = \"shorter\"\n"),
-            r#"model.toml, line 2: input.resize is "shorter", expected one of "shorter_side", "squash", "pad""#
+            r#"model.toml, line 2: input.resize is "shorter", expected one of "shorter_side", "cover", "squash", "pad", "border""#
         );
     }
 

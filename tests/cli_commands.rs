@@ -289,3 +289,32 @@ fn a_reader_that_leaves_is_no_failure() {
     let ended: Ended = child.wait_with_output().unwrap().into();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn strict_refuses_a_model_of_guesses_wherever_it_is_asked_for() {
+    let model = path(&fixture("models/one_block.onnx"));
+    let images = path(fixture("models").as_path());
+    let expected = "input.mean is not given, [0.485, 0.456, 0.406], ImageNet's, is assumed; ";
+    for args in [
+        &["inspect", &model, "--strict"][..],
+        &["classify", "--model", &model, "--strict", &cat()],
+        &["bench", "--strict", &model],
+        &["evaluate", "--strict", "--model", &model, "--images", &images],
+        &["serve", "--strict", "--http-addr", "127.0.0.1:0", "--model", &model],
+    ] {
+        let ended = run(args);
+        assert_eq!(ended.code, Some(1), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected) && ended.stderr.contains("an error since strict is true"), "{args:?}: {}", ended.stderr);
+    }
+    assert_eq!(run(&["inspect", "--strict"]).code, Some(0), "the bundled model leaves nothing to guess");
+}
+
+#[test]
+fn inspect_says_where_every_value_comes_from() {
+    let about = json(&run(&["inspect", "--json"]));
+    assert_eq!((&about["origins"]["input.mean"], &about["origins"]["output.labels"]), (&"model.toml".into(), &"labels.txt".into()));
+    assert_eq!(about["origins"].as_object().map(serde_json::Map::len), Some(11));
+    let text = run(&["inspect", &path(&fixture("models/one_block.onnx"))]).stdout;
+    assert!(text.contains("default: color, interpolation, mean"), "{text}");
+    assert!(text.contains("the network's input: layout, size"), "{text}");
+}

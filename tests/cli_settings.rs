@@ -174,3 +174,13 @@ fn the_documented_defaults_are_those_in_force() {
         assert!(row.is_some_and(|row| row.contains(&value)), "{key} = {value} in {row:?}");
     }
 }
+
+#[test]
+fn strictness_is_a_setting_like_any_other() {
+    let strict = |content: &str, env: &[_], flags: &[_]| value(&settings(content, env, flags).stdout, "strict").as_bool();
+    assert_eq!(strict("", &[], &[]), Some(false));
+    assert_eq!(strict("strict = true\n", &[], &[]), Some(true));
+    assert_eq!(strict("", &[("SENET_STRICT", "true")], &[]), Some(true));
+    assert_eq!(strict("", &[], &["--strict"]), Some(true));
+    assert_eq!(settings("strict = 3\n", &[], &[]).code, Some(64));
+}

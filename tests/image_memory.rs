@@ -61,7 +61,7 @@ fn fifty_megapixels_cost_little_more_than_their_pixels() {
     let contract = InputContract {
         size: [224, 224],
         resize: Resize::ShorterSide,
-        resize_to: 256,
+        resize_to: [256, 256],
         interpolation: Interpolation::Lanczos,
         color: Color::Rgb,
         layout: Layout::Nchw,

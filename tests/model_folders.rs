@@ -2,61 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
+mod folder_support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use folder_support::{Folder, LABELS, ONNX, fixture};
 use senet::image::{Interpolation, Layout, Resize};
-use senet::inference::{LoadOptions, OutputActivation};
-use senet::model::{Location, Model, ModelError};
-
-/// A model folder called `tiny` with the files given, `.onnx` ones being copies of a fixture.
-struct Folder {
-    parent: tempfile::TempDir,
-}
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = Self { parent: tempfile::tempdir().unwrap() };
-        fs::create_dir(folder.path()).unwrap();
-        files.iter().for_each(|(name, content)| folder.add(name, content));
-        folder
-    }
-
-    fn path(&self) -> PathBuf {
-        self.parent.path().join("tiny")
-    }
-
-    fn add(&self, name: &str, content: &str) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        match name.ends_with(".onnx") {
-            true => drop(fs::copy(fixture(content), path).unwrap()),
-            false => fs::write(path, content).unwrap(),
-        }
-    }
-
-    fn load(&self) -> Result<Model, ModelError> {
-        self.load_version(None)
-    }
-
-    fn load_version(&self, version: Option<u64>) -> Result<Model, ModelError> {
-        Model::load(&Location::Folder { path: self.path(), version }, LoadOptions::default())
-    }
-
-    /// The sentence that loading ends with, the folder's own path left out.
-    fn refusal(&self) -> String {
-        let error = self.load().err().expect("the folder is refused").to_string();
-        let real = self.path().canonicalize().unwrap();
-        error.replace(&self.path().display().to_string(), "tiny").replace(&real.display().to_string(), "tiny")
-    }
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
-}
-
-const ONNX: (&str, &str) = ("model.onnx", "one_block.onnx");
-const LABELS: (&str, &str) = ("labels.txt", "a\nb\nc\nd\n");
+use senet::inference::{Gates, LoadOptions, OutputActivation};
+use senet::model::{Location, Model};
 
 #[test]
 fn a_complete_folder_gives_a_model_without_warnings() {
@@ -88,7 +41,7 @@ fn a_complete_folder_gives_a_model_without_warnings() {
 fn an_onnx_file_alone_is_a_model_of_assumptions_that_are_all_said() {
     let model = Model::load(&Location::Onnx(fixture("one_block.onnx")), LoadOptions::default()).unwrap();
     assert_eq!((model.name(), model.version(), model.label(0)), ("one_block", "1", "class_0"));
-    assert_eq!((model.contract().size, model.contract().resize_to), ([16, 16], 18), "size from the file, crop_pct 0.875");
+    assert_eq!((model.contract().size, model.contract().resize_to), ([16, 16], [18, 18]), "size from the file, crop_pct 0.875");
     for key in ["input.resize ", "input.resize_to", "input.interpolation", "input.mean", "input.std", "output.activation", "no labels"] {
         assert!(model.warnings().iter().any(|warning| warning.contains(key)), "{key} in {:?}", model.warnings());
     }
@@ -127,6 +80,15 @@ fn wrong_entries_are_refused_with_file_key_value_and_expectation() {
         ("[input]\nmean = [nan, 0, 0]", "tiny/model.toml: input.mean is [NaN, 0.0, 0.0], expected three finite numbers"),
         ("[input]\nstd = [1, 0, 1]", "tiny/model.toml: input.std is [1.0, 0.0, 1.0], expected three finite numbers other than zero"),
         ("[input]\nresize_to = 8", "tiny/model.toml: input.resize_to is 8, expected 16 to 8192, since the crop is 16×16"),
+        (
+            "[input]\nresize = \"squash\"\nresize_to = [20, 8]",
+            "tiny/model.toml: input.resize_to is [20, 8], expected sides of [16, 16], the crop, to 8192",
+        ),
+        ("[input]\nresize_to = \"x\"", "tiny/model.toml, line 2: input.resize_to is \"x\", expected a number of pixels, or height and width"),
+        (
+            "[output]\nlabels = \"../x.txt\"",
+            "tiny/model.toml: output.labels is \"../x.txt\", expected a path inside the model's folder, without \"..\"",
+        ),
         ("[input]\nsize = [0, 0]", "tiny/model.toml: input.size is [0, 0], expected two sides of 1 to 4096 pixels"),
         ("[input]\nsize = [8, 8]", "tiny/model.toml: input.size is [8, 8], expected [16, 16], the size of the network's input"),
         (
@@ -163,6 +125,58 @@ fn a_symbolic_link_out_of_the_folder_is_refused_and_one_inside_is_not() {
     symlink(fixture("one_block.onnx"), folder.path().join("model.onnx")).unwrap();
     let refusal = folder.refusal();
     assert!(refusal.starts_with("tiny/model.onnx leads to ") && refusal.ends_with("expected a file inside tiny"), "{refusal}");
+}
+
+#[test]
+fn weights_outside_the_file_are_read_and_give_the_same_logits() {
+    let inside = Folder::new(&[ONNX]).load().unwrap();
+    let folder = Folder::new(&[("model.onnx", "outside.onnx")]);
+    fs::copy(fixture("outside.bin"), folder.path().join("outside.bin")).unwrap();
+    let outside = folder.load().unwrap();
+    let input: Vec<f32> = (0..3 * 16 * 16).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    assert_eq!(outside.engine().run(&input, Gates::Return).unwrap(), inside.engine().run(&input, Gates::Return).unwrap());
+    assert_eq!(outside.engine().summary(), inside.engine().summary(), "blocks, names and counts too");
+    let alone = Model::load(&Location::Onnx(fixture("outside.onnx")), LoadOptions::default()).unwrap();
+    assert_eq!(alone.engine().summary(), inside.engine().summary());
+}
+
+#[test]
+fn weights_are_read_from_inside_the_folder_alone() {
+    let folder = Folder::new(&[("model.onnx", "outside.onnx")]);
+    let absent = r#"tiny/model.onnx: the location of "stem.conv.weight" is "outside.bin", expected the name of a file in the model's folder"#;
+    assert_eq!(folder.refusal(), absent);
+    fs::write(folder.path().join("outside.bin"), [0; 100]).unwrap();
+    let short = "expected a file with these bytes: 864 bytes from 0 on, the file has 100";
+    assert!(folder.refusal().ends_with(short), "{}", folder.refusal());
+    // Locations of the same length, so that the file stays ONNX.
+    let onnx = fs::read(fixture("outside.onnx")).unwrap();
+    for location in ["../side.bin", "/tmp/de.bin"] {
+        let moved = replace(&onnx, b"outside.bin", location.as_bytes());
+        fs::write(folder.path().join("model.onnx"), moved).unwrap();
+        let expected = format!("the location of \"stem.conv.weight\" is {location:?}, expected a path inside the model's folder, without \"..\"");
+        assert!(folder.refusal().ends_with(&expected), "{}", folder.refusal());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn weights_behind_a_symbolic_link_out_of_the_folder_are_refused() {
+    let folder = Folder::new(&[("model.onnx", "outside.onnx")]);
+    std::os::unix::fs::symlink(fixture("outside.bin"), folder.path().join("outside.bin")).unwrap();
+    let refusal = folder.refusal();
+    assert!(refusal.contains("is \"outside.bin\", expected a file inside tiny, and it leads to /"), "{refusal}");
+    let loose = Model::load(&Location::Onnx(folder.path().join("model.onnx")), LoadOptions::default());
+    assert!(loose.is_err_and(|error| error.to_string().contains("expected a file inside ")), "also of a file alone");
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+    }
+    bytes
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub(super) struct Global {
     /// The most threads that one image is spread over, while cores are idle [default: one per usable core]
     #[arg(long, global = true, value_name = "N", value_parser = whole(1usize..=1024), help_heading = "Everywhere")]
     pub intra_op_threads: Option<usize>,
+    /// Refuse models whose files leave a value of the input or the labels to guess, or contradict each other
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub strict: bool,
     /// Shape of log lines; auto is text on a terminal and JSON elsewhere
     #[arg(long, global = true, value_name = "FORMAT", default_value = "auto", help_heading = "Everywhere")]
     pub log_format: LogFormat,
@@ -41,7 +44,7 @@ impl Global {
     pub(super) fn load_options(&self) -> Result<LoadOptions, UnsupportedLevel> {
         let threads = self.intra_op_threads.unwrap_or(usize::MAX);
         let lowering = Lowering { winograd: self.winograd, threads };
-        Ok(LoadOptions { simd: self.simd.resolve()?, lowering, ..LoadOptions::default() })
+        Ok(LoadOptions { simd: self.simd.resolve()?, lowering, strict: self.strict, ..LoadOptions::default() })
     }
 }
 

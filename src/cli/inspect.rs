@@ -8,7 +8,7 @@ use super::style::{Theme, paint};
 use super::table::{Align, Table};
 use crate::image::{InputContract, Resize};
 use crate::inference::{LoadOptions, SeBlockInfo, TensorInfo};
-use crate::model::Description;
+use crate::model::{Description, Origins};
 
 /// Say what is known of a model: SE blocks, size, input contract, warnings
 #[derive(Debug, clap::Args)]
@@ -64,8 +64,9 @@ fn facts(about: &Description) -> Vec<(&'static str, String)> {
         ("values", values(&about.input)),
         ("activation", spelled(&about.output_activation)),
         ("preprocessing", about.preprocessing.clone()),
-        ("operators", format!("{} squeeze-excite, {} blocked, {} tract", operators.squeeze_excite, operators.blocked, operators.tract)),
     ];
+    facts.extend(origins(&about.origins).into_iter().map(|origin| ("from", origin)));
+    facts.push(("operators", format!("{} squeeze-excite, {} blocked, {} tract", operators.squeeze_excite, operators.blocked, operators.tract)));
     if !about.network.unlowered.is_empty() {
         let left = about.network.unlowered.iter().map(|left| format!("{} {} ({})", left.count, left.operator, left.reason));
         facts.push(("left to tract", left.collect::<Vec<_>>().join(", ")));
@@ -88,11 +89,24 @@ fn tensors(tensors: &[TensorInfo]) -> String {
 fn picture(contract: &InputContract) -> String {
     let [height, width] = contract.size;
     let interpolation = spelled(&contract.interpolation);
+    let [to_height, to_width] = contract.resize_to;
+    let crop = if contract.resize_to == contract.size { String::new() } else { format!(", centre crop of {height}×{width}") };
     match contract.resize {
-        Resize::ShorterSide => format!("shorter side to {} ({interpolation}), centre crop of {height}×{width}", contract.resize_to),
-        Resize::Squash => format!("squashed to {height}×{width} ({interpolation})"),
+        Resize::ShorterSide => format!("shorter side to {to_height} ({interpolation}), centre crop of {height}×{width}"),
+        Resize::Cover => format!("covering {to_height}×{to_width} ({interpolation}), centre crop of {height}×{width}"),
+        Resize::Squash => format!("squashed to {to_height}×{to_width} ({interpolation}){crop}"),
         Resize::Pad => format!("fitted into {height}×{width} ({interpolation}), centred on black"),
+        Resize::Border => format!("fitted into {to_height}×{to_width} ({interpolation}), centred on the mean colour{crop}"),
     }
+}
+
+/// Every file or other origin with the values that come from it.
+fn origins(origins: &Origins) -> Vec<String> {
+    let mut files: Vec<&String> = origins.values().collect();
+    files.sort();
+    files.dedup();
+    let keys = |file| origins.iter().filter(move |(_, origin)| *origin == file).filter_map(|(key, _)| key.split('.').next_back());
+    files.into_iter().map(|file| format!("{file}: {}", keys(file).collect::<Vec<_>>().join(", "))).collect()
 }
 
 fn values(contract: &InputContract) -> String {

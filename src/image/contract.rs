@@ -1,6 +1,6 @@
 //! The input contract: how a picture becomes the numbers that a network was trained on.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::sha256;
 
@@ -8,12 +8,16 @@ use crate::sha256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
-    /// The shorter side becomes [`InputContract::resize_to`], then the centre is cropped.
+    /// The shorter side becomes [`InputContract::resize_to`], then the centre is cropped: torchvision's `Resize` of one number.
     ShorterSide,
-    /// Both sides become the network's, whatever the proportions.
+    /// The picture just covers [`InputContract::resize_to`], then the centre is cropped: timm's `ResizeKeepRatio`, for inputs that are not square.
+    Cover,
+    /// Both sides become [`InputContract::resize_to`], whatever the proportions, then the centre is cropped.
     Squash,
     /// The picture is fitted inside the network's size and centred on black.
     Pad,
+    /// The picture is fitted inside [`InputContract::resize_to`], centred on the mean colour, and the centre cropped: timm's `border`.
+    Border,
 }
 
 /// The resampling filter, in Pillow's meaning: antialiased, its support scaled with the reduction.
@@ -57,8 +61,9 @@ pub struct InputContract {
     pub size: [u32; 2],
     /// How the picture is brought to that size.
     pub resize: Resize,
-    /// Length of the shorter side before the crop, pixels; used by [`Resize::ShorterSide`] alone.
-    pub resize_to: u32,
+    /// Height and width to resize to before the crop, pixels: equal for [`Resize::ShorterSide`], without meaning for [`Resize::Pad`].
+    #[serde(serialize_with = "one_number_if_equal")]
+    pub resize_to: [u32; 2],
     /// The resampling filter.
     pub interpolation: Interpolation,
     /// The order of the channels, as `mean` and `std` count them.
@@ -71,6 +76,11 @@ pub struct InputContract {
     pub std: [f32; 3],
     /// Multiplies the 8-bit value first; usually 1/255.
     pub scale: f32,
+}
+
+/// As `model.toml` spells it.
+fn one_number_if_equal<S: Serializer>([height, width]: &[u32; 2], serializer: S) -> Result<S::Ok, S::Error> {
+    if height == width { height.serialize(serializer) } else { [height, width].serialize(serializer) }
 }
 
 /// A contract that cannot be carried out; names key, value and expectation.
@@ -97,10 +107,7 @@ impl InputContract {
         if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
             return fail("size", format!("{:?}", self.size), "two sides of 1 to 4096 pixels");
         }
-        if self.resize == Resize::ShorterSide && !(height.max(width)..=8192).contains(&self.resize_to) {
-            let expected = format!("{} to 8192, since the crop is {height}×{width}", height.max(width));
-            return fail("resize_to", self.resize_to.to_string(), &expected);
-        }
+        self.validate_resize_to()?;
         if self.mean.iter().any(|v| !v.is_finite()) {
             return fail("mean", format!("{:?}", self.mean), "three finite numbers");
         }
@@ -110,20 +117,46 @@ impl InputContract {
         if !self.scale.is_finite() || self.scale == 0.0 {
             return fail("scale", self.scale.to_string(), "a finite number other than zero");
         }
+        if self.resize == Resize::Border && self.scale != 1.0 / 255.0 {
+            return fail("scale", self.scale.to_string(), "1/255, since \"border\" takes its colour from the mean");
+        }
         Ok(())
+    }
+
+    fn validate_resize_to(&self) -> Result<(), ContractError> {
+        let ([height, width], [to_height, to_width]) = (self.size, self.resize_to);
+        let longer = height.max(width);
+        let (valid, expected) = match self.resize {
+            Resize::Pad => return Ok(()),
+            Resize::ShorterSide => {
+                (to_height == to_width && (longer..=8192).contains(&to_height), format!("{longer} to 8192, since the crop is {height}×{width}"))
+            }
+            Resize::Cover | Resize::Squash | Resize::Border => (
+                (height..=8192).contains(&to_height) && (width..=8192).contains(&to_width),
+                format!("sides of [{height}, {width}], the crop, to 8192"),
+            ),
+        };
+        let value = if to_height == to_width { to_height.to_string() } else { format!("{:?}", self.resize_to) };
+        if valid { Ok(()) } else { Err(ContractError { key: "resize_to", value, expected }) }
     }
 
     /// `sha256:` and 64 hexadecimal digits over the contract's canonical text: equal fingerprints mean equal preprocessing.
     ///
     /// The text has one line `key=value` per entry, in the order of this structure's fields, with `,` between the values of a list. Numbers
-    /// with a fraction stand as the eight hexadecimal digits of their f32's bits, so that no way of printing them matters; `resize_to` is 0
-    /// where it is not used, and minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
+    /// with a fraction stand as the eight hexadecimal digits of their f32's bits, so that no way of printing them matters; `resize_to` is one
+    /// number for `shorter_side`, 0 where nothing is cropped, else height and width; minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
     pub fn fingerprint(&self) -> String {
         format!("sha256:{}", sha256::hex(self.canonical()))
     }
 
     fn canonical(&self) -> String {
-        let resize_to = if self.resize == Resize::ShorterSide { self.resize_to } else { 0 };
+        let [to_height, to_width] = self.resize_to;
+        let resize_to = match self.resize {
+            Resize::ShorterSide => to_height.to_string(),
+            Resize::Pad => "0".to_owned(),
+            Resize::Squash if self.resize_to == self.size => "0".to_owned(),
+            Resize::Cover | Resize::Squash | Resize::Border => format!("{to_height},{to_width}"),
+        };
         let bits = |values: &[f32]| values.iter().map(|value| format!("{:08x}", (value + 0.0).to_bits())).collect::<Vec<_>>().join(",");
         let [height, width] = self.size;
         [
@@ -155,7 +188,7 @@ mod tests {
         InputContract {
             size: [224, 192],
             resize: Resize::ShorterSide,
-            resize_to: 256,
+            resize_to: [256, 256],
             interpolation: Interpolation::Bicubic,
             color: Color::Rgb,
             layout: Layout::Nchw,
@@ -171,8 +204,12 @@ mod tests {
         vec![
             InputContract { size: [192, 224], ..base.clone() },
             InputContract { resize: Resize::Squash, ..base.clone() },
+            InputContract { resize: Resize::Squash, resize_to: [224, 192], ..base.clone() },
             InputContract { resize: Resize::Pad, ..base.clone() },
-            InputContract { resize_to: 255, ..base.clone() },
+            InputContract { resize: Resize::Border, ..base.clone() },
+            InputContract { resize: Resize::Cover, ..base.clone() },
+            InputContract { resize: Resize::Cover, resize_to: [256, 257], ..base.clone() },
+            InputContract { resize_to: [255, 255], ..base.clone() },
             InputContract { interpolation: Interpolation::Bilinear, ..base.clone() },
             InputContract { color: Color::Bgr, ..base.clone() },
             InputContract { layout: Layout::Nhwc, ..base.clone() },
@@ -193,8 +230,8 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_leaves_the_fingerprint() {
-        let squash = InputContract { resize: Resize::Squash, ..contract() };
-        assert_eq!(squash.fingerprint(), InputContract { resize_to: 7, ..squash.clone() }.fingerprint());
+        let pad = InputContract { resize: Resize::Pad, ..contract() };
+        assert_eq!(pad.fingerprint(), InputContract { resize_to: [7, 7], ..pad.clone() }.fingerprint());
         assert_eq!(contract().fingerprint(), InputContract { mean: [0.5, 0.25, -0.0], ..contract() }.fingerprint());
     }
 
@@ -219,8 +256,17 @@ mod tests {
         let wrong = [
             ("size is [0, 192], expected two sides of 1 to 4096 pixels", InputContract { size: [0, 192], ..base.clone() }),
             ("size is [224, 4097], expected two sides of 1 to 4096 pixels", InputContract { size: [224, 4097], ..base.clone() }),
-            ("resize_to is 223, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: 223, ..base.clone() }),
-            ("resize_to is 8193, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: 8193, ..base.clone() }),
+            ("resize_to is 223, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: [223, 223], ..base.clone() }),
+            ("resize_to is 8193, expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: [8193, 8193], ..base.clone() }),
+            ("resize_to is [256, 257], expected 224 to 8192, since the crop is 224×192", InputContract { resize_to: [256, 257], ..base.clone() }),
+            (
+                "resize_to is [224, 191], expected sides of [224, 192], the crop, to 8192",
+                InputContract { resize: Resize::Cover, resize_to: [224, 191], ..base.clone() },
+            ),
+            (
+                "scale is 1, expected 1/255, since \"border\" takes its colour from the mean",
+                InputContract { resize: Resize::Border, scale: 1.0, ..base.clone() },
+            ),
             ("mean is [0.0, NaN, 0.0], expected three finite numbers", InputContract { mean: [0.0, f32::NAN, 0.0], ..base.clone() }),
             ("std is [1.0, 0.0, 1.0], expected three finite numbers other than zero", InputContract { std: [1.0, 0.0, 1.0], ..base.clone() }),
             (

@@ -1,7 +1,8 @@
 //! From an upright picture to the network's input tensor, as the contract says.
 //!
 //! Sizes and offsets are rounded as the programs that trained the networks do: the longer side as torchvision's `Resize`
-//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even), padding as Pillow's `ImageOps.pad`.
+//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even), [`Resize::Cover`] and [`Resize::Border`] as timm's
+//! `ResizeKeepRatio` and `CenterCropOrPad`, [`Resize::Pad`] as Pillow's `ImageOps.pad`.
 //!
 //! # Memory
 //! Only what the crop keeps is computed, so that no picture, however elongated, takes more than the tensor (`12 · H · W` bytes), its pixels
@@ -15,7 +16,7 @@ use super::{Color, InputContract, Layout, Resize};
 
 /// Resizes, crops and normalises `pixels`; the result is in `contract.layout`, row-major, `3 · H · W` values.
 ///
-/// Where the window is smaller than the network's input (padding), it is centred on black, which is normalised like any colour.
+/// Where the window is smaller than the network's input, it is centred on black or on the mean colour, which are normalised like any colour.
 pub fn preprocess(pixels: RgbImage, contract: &InputContract) -> Vec<f32> {
     let window = window([pixels.width(), pixels.height()], contract);
     let kept = resize(&pixels, &window, contract.interpolation);
@@ -27,10 +28,13 @@ pub fn preprocess(pixels: RgbImage, contract: &InputContract) -> Vec<f32> {
 fn window(picture: [u32; 2], contract: &InputContract) -> Window {
     let [height, width] = contract.size;
     let wanted = [width, height];
+    let [to_height, to_width] = contract.resize_to;
     let resized = match contract.resize {
-        Resize::Squash => wanted,
-        Resize::ShorterSide => shorter_side(picture, contract.resize_to),
+        Resize::ShorterSide => shorter_side(picture, to_height),
+        Resize::Cover => keep_ratio(picture, [to_width, to_height], f64::min),
+        Resize::Squash => [to_width, to_height],
         Resize::Pad => inside(picture, wanted),
+        Resize::Border => keep_ratio(picture, [to_width, to_height], f64::max),
     };
     let size = [resized[0].min(width), resized[1].min(height)];
     let origin = [half_to_even(resized[0] - size[0]), half_to_even(resized[1] - size[1])];
@@ -41,6 +45,13 @@ fn window(picture: [u32; 2], contract: &InputContract) -> Window {
 fn shorter_side([width, height]: [u32; 2], to: u32) -> [u32; 2] {
     let longer = |long: u32, short: u32| u32::try_from(u64::from(to) * u64::from(long) / u64::from(short.max(1))).unwrap_or(u32::MAX);
     if width <= height { [to, longer(height, width)] } else { [longer(width, height), to] }
+}
+
+/// timm's `ResizeKeepRatio`, which divides by the smaller or the larger of the two reductions; except that no side becomes zero.
+fn keep_ratio(picture: [u32; 2], to: [u32; 2], choose: fn(f64, f64) -> f64) -> [u32; 2] {
+    let [width, height] = [0, 1].map(|axis| f64::from(picture[axis]) / f64::from(to[axis]));
+    let ratio = choose(width, height);
+    picture.map(|side| ((f64::from(side) / ratio).round_ties_even() as u32).max(1))
 }
 
 /// Pillow's `ImageOps.contain`, except that no side becomes zero.
@@ -56,12 +67,24 @@ fn half_to_even(length: u32) -> u32 {
     floor + (length & floor & 1)
 }
 
-/// `kept`, RGB of `kept_width` and `kept_height`, centred on black, as a tensor of the contract's size and layout.
+/// Where a picture of length `kept` begins in `length`: Pillow and timm round the half differently.
+fn margin(length: u32, kept: u32, resize: Resize) -> usize {
+    let gap = length - kept;
+    (if resize == Resize::Border { gap / 2 } else { half_to_even(gap) }) as usize
+}
+
+/// The 8-bit value around a picture that does not fill one channel.
+fn background(contract: &InputContract, channel: usize) -> usize {
+    let mean = (255.0 * f64::from(contract.mean[channel])).round_ties_even();
+    if contract.resize == Resize::Border { usize::from(mean.clamp(0.0, 255.0) as u8) } else { 0 }
+}
+
+/// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size and layout.
 fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract) -> Vec<f32> {
     let [height, width] = contract.size.map(|side| side as usize);
     let area = height * width;
-    let left = half_to_even(contract.size[1] - kept_width) as usize;
-    let top = half_to_even(contract.size[0] - kept_height) as usize;
+    let left = margin(contract.size[1], kept_width, contract.resize);
+    let top = margin(contract.size[0], kept_height, contract.resize);
     let mut tensor = vec![0.0; 3 * area];
     for channel in 0..3 {
         let table = table(contract, channel);
@@ -76,7 +99,7 @@ fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputC
         };
         let plane = &mut tensor[first..];
         if contract.size != [kept_height, kept_width] {
-            plane.iter_mut().step_by(pixel_step).take(area).for_each(|value| *value = table[0]);
+            plane.iter_mut().step_by(pixel_step).take(area).for_each(|value| *value = table[background(contract, channel)]);
         }
         let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).zip(plane.chunks_mut(row_step).skip(top));
         for (row, line) in rows {
@@ -105,7 +128,7 @@ mod tests {
         InputContract {
             size,
             resize,
-            resize_to,
+            resize_to: if resize == Resize::Squash { size } else { [resize_to; 2] },
             interpolation: Interpolation::Nearest,
             color: Color::Rgb,
             layout: Layout::Nchw,
@@ -135,6 +158,27 @@ mod tests {
         assert_eq!(pad([8, 5], [20, 4]), [4, 2]);
         assert_eq!(pad([8, 7], [20, 4]), [4, 4]);
         assert_eq!(pad([16_384, 1], [224, 224]), [224, 1], "no side becomes zero");
+    }
+
+    #[test]
+    fn covering_and_bordering_round_as_timm_does() {
+        let resized = |picture, resize, resize_to| {
+            let base = contract([8, 8], resize, 0);
+            window(picture, &InputContract { resize_to, ..base }).resized
+        };
+        assert_eq!(resized([61, 47], Resize::Cover, [20, 33]), [33, 25], "25.43 is rounded, where torchvision cuts");
+        assert_eq!(resized([47, 61], Resize::Cover, [20, 33]), [33, 43], "42.83 is rounded up");
+        assert_eq!(resized([61, 47], Resize::Border, [20, 33]), [26, 20]);
+        assert_eq!(resized([16_384, 1], Resize::Border, [20, 33]), [33, 1], "no side becomes zero");
+    }
+
+    #[test]
+    fn a_border_has_the_mean_colour_and_its_odd_pixel_at_the_end() {
+        let picture = RgbImage::from_pixel(2, 5, Rgb([200, 100, 50]));
+        let base = contract([5, 5], Resize::Border, 5);
+        let tensor = preprocess(picture, &InputContract { mean: [0.5, 0.0, 1.0], scale: 1.0 / 255.0, ..base });
+        let row: Vec<u8> = tensor[..5].iter().map(|value| ((value + 0.5) * 255.0).round() as u8).collect();
+        assert_eq!(row, [128, 200, 200, 128, 128]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
+mod external_data;
 mod network;
 mod onnx;
 mod postprocess;
@@ -40,6 +41,16 @@ pub enum EngineError {
     /// A classifier has one image input and one output of class scores.
     #[error("not an image classifier: {0}")]
     NotAClassifier(String),
+    /// A parameter's values lie outside the file, where they cannot be read.
+    #[error("the location of {parameter:?} is {location:?}, expected {expected}")]
+    ExternalData {
+        /// The parameter.
+        parameter: String,
+        /// As the file has it.
+        location: String,
+        /// What would be right.
+        expected: String,
+    },
     /// The input has the wrong number of values.
     #[error("input of {actual} values, expected {expected}")]
     InputLength {

@@ -1,14 +1,16 @@
 //! Reading an ONNX file: what it declares, and its graph as a tract model with every size fixed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
-use super::{EngineError, TensorInfo};
+use super::{EngineError, TensorInfo, external_data};
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
@@ -17,7 +19,7 @@ pub(super) struct OnnxFile {
 }
 
 impl OnnxFile {
-    /// Parses `bytes`; weights outside the file are not read.
+    /// Parses `bytes`; values outside the file are read by [`OnnxFile::read_external_data`].
     ///
     /// # Errors
     /// [`EngineError::Import`] for bytes that are no ONNX model.
@@ -29,6 +31,20 @@ impl OnnxFile {
             Some(graph) if !graph.node.is_empty() => Ok(Self { proto }),
             _ => Err(EngineError::Import(format!("{} bytes without a graph", length))),
         }
+    }
+
+    /// Takes in the values of the parameters that lie in other files, which `locate` finds, so that they are as if they lay in this one.
+    ///
+    /// # Errors
+    /// [`EngineError::ExternalData`].
+    pub(super) fn read_external_data(&mut self, locate: &dyn Fn(&str) -> Result<PathBuf, String>) -> Result<(), EngineError> {
+        let parameters = self.proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+        parameters.filter(|parameter| external_data::is_external(parameter)).try_for_each(|parameter| external_data::read(parameter, locate))
+    }
+
+    /// What the exporter noted, by key.
+    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+        self.proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
     }
 
     /// What the network is to be given; older files list their parameters among the inputs.

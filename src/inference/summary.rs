@@ -1,5 +1,7 @@
 //! What is known of a network once it is loaded.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 pub use crate::graph::{Reason, SeBlockInfo, Unlowered};
@@ -45,6 +47,9 @@ pub struct NetworkSummary {
     pub operators: OperatorCounts,
     /// What is left to tract, and why; empty too where nothing is lowered, at the plain instruction set.
     pub unlowered: Vec<Unlowered>,
+    /// What the exporter noted in the file, by key.
+    #[serde(skip)]
+    pub metadata: BTreeMap<String, String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! The engine: an image classifier in tract whose SE blocks are ours.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
@@ -25,11 +26,13 @@ pub struct LoadOptions {
     pub lowering: Lowering,
     /// Height and width, where the file leaves them open; 224×224 where this does too.
     pub input_size: Option<[u32; 2]>,
+    /// Whether guesses and contradictions about a model's input and labels are errors; of [`crate::model::Model::load`] alone.
+    pub strict: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { batch: 1, simd: Simd::detect(), lowering: Lowering::default(), input_size: None }
+        Self { batch: 1, simd: Simd::detect(), lowering: Lowering::default(), input_size: None, strict: false }
     }
 }
 
@@ -44,9 +47,23 @@ impl TractEngine {
     /// Imports, rewrites and optimises the ONNX model in `onnx`, which is freed as soon as it is parsed, if it is handed over.
     ///
     /// # Errors
-    /// [`EngineError::Import`] and [`EngineError::NotAClassifier`].
+    /// [`EngineError::Import`], [`EngineError::NotAClassifier`], and [`EngineError::ExternalData`] for values outside the file.
     pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, options: LoadOptions) -> Result<Self, EngineError> {
+        Self::load_with_data(onnx, options, &|_| Err("values inside the file".to_owned()))
+    }
+
+    /// As [`TractEngine::load`], with parameters whose values lie in other files: `locate` tells the file that the ONNX file calls by a
+    /// location, or what was expected of the location.
+    ///
+    /// # Errors
+    /// As [`TractEngine::load`].
+    pub fn load_with_data<'a>(
+        onnx: impl Into<Cow<'a, [u8]>>,
+        options: LoadOptions,
+        locate: &dyn Fn(&str) -> Result<PathBuf, String>,
+    ) -> Result<Self, EngineError> {
         let mut file = OnnxFile::parse(onnx.into())?;
+        file.read_external_data(locate)?;
         let (inputs, outputs) = (file.inputs(), file.outputs());
         let mut warnings = vec![];
         let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
@@ -65,6 +82,7 @@ impl TractEngine {
             se_blocks: network.se_blocks().to_vec(),
             operators: network.operators(),
             unlowered: network.unlowered().to_vec(),
+            metadata: file.metadata(),
             warnings,
         };
         Ok(Self { network, summary })

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::ModelError;
 use super::files::{Files, Labels};
 use super::labels;
+use super::neighbours::Neighbours;
 use crate::toml_file;
 
 /// What it is called.
@@ -27,6 +28,8 @@ pub(super) fn files() -> Result<Files, ModelError> {
         manifest: toml_file::parse(manifest_path, MANIFEST)?,
         onnx_path: "bundled/model.onnx".into(),
         onnx: ONNX.into(),
-        labels: Some(Labels { path: "bundled/labels.txt".into(), names: labels::parse(LABELS) }),
+        neighbours: Neighbours::default(),
+        labels: vec![Labels { path: "bundled/labels.txt".into(), origin: "labels.txt".to_owned(), names: labels::parse(LABELS) }],
+        root: None,
     })
 }

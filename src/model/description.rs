@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Model;
+use super::{Model, Origins};
 use crate::image::InputContract;
 use crate::inference::{NetworkSummary, OutputActivation};
 
@@ -22,6 +22,8 @@ pub struct Description {
     pub output_activation: OutputActivation,
     /// Fingerprint of the contract.
     pub preprocessing: String,
+    /// The file that each value of `input`, the activation and the labels come from, by their keys in `model.toml`.
+    pub origins: Origins,
 }
 
 impl Model {
@@ -36,6 +38,7 @@ impl Model {
             input: self.contract().clone(),
             output_activation: self.output_activation(),
             preprocessing: self.fingerprint().to_owned(),
+            origins: self.origins().clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::inference::EngineError;
+pub use crate::json_file::JsonFileError;
 pub use crate::toml_file::TomlFileError;
 
 /// Why a model was not loaded.
@@ -46,12 +47,15 @@ pub enum ModelError {
     /// `model.toml` is not understood.
     #[error(transparent)]
     Toml(#[from] TomlFileError),
-    /// A value of `model.toml` that is well formed and yet impossible.
+    /// A JSON file beside the network is not understood.
+    #[error(transparent)]
+    Json(#[from] JsonFileError),
+    /// A value of `model.toml`, or of another file, that is well formed and yet impossible.
     #[error("{}: {key} is {value}, expected {expected}", file.display())]
     Value {
         /// `model.toml`, or what takes its place.
         file: PathBuf,
-        /// With its table, dotted.
+        /// With what it lies in, dotted.
         key: String,
         /// As it was given.
         value: String,
@@ -77,6 +81,14 @@ pub enum ModelError {
         labels: usize,
         /// Length of the network's output.
         classes: usize,
+    },
+    /// Something was guessed or contradicts itself where nothing may.
+    #[error("{model}: {}, which is an error since strict is true", warnings.join("; "))]
+    Strict {
+        /// What requests call it.
+        model: String,
+        /// At least one.
+        warnings: Vec<String>,
     },
     /// Two models that would be served under one name.
     #[error("{first} and {second} are both called {name:?}, expected names of their own")]

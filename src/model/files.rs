@@ -8,6 +8,7 @@ use super::error::ModelError;
 use super::labels;
 use super::location::Location;
 use super::manifest::Manifest;
+use super::neighbours::Neighbours;
 use super::{bundled, versions};
 use crate::toml_file;
 
@@ -23,12 +24,19 @@ pub(super) struct Files {
     pub manifest: Manifest,
     pub onnx_path: PathBuf,
     pub onnx: Cow<'static, [u8]>,
-    pub labels: Option<Labels>,
+    /// What other programs have put beside the network.
+    pub neighbours: Neighbours,
+    /// Of the classes, the most trusted first.
+    pub labels: Vec<Labels>,
+    /// The folder that data outside the ONNX file must lie in; nothing where there is none.
+    pub root: Option<PathBuf>,
 }
 
-/// A file of labels.
+/// Class names, and where they come from.
 pub(super) struct Labels {
     pub path: PathBuf,
+    /// For people, such as `config.json (id2label)`.
+    pub origin: String,
     pub names: Vec<String>,
 }
 
@@ -44,6 +52,27 @@ impl Files {
             Location::Onnx(path) => read_onnx(path),
         }
     }
+
+    /// The file that the network calls `location` and keeps values in: a path from the folder of the network's own file.
+    ///
+    /// # Errors
+    /// What was expected of `location`.
+    pub(super) fn locate(&self, location: &str) -> Result<PathBuf, String> {
+        let root = self.root.as_deref().ok_or("values inside the file")?;
+        let folder = self.onnx_path.parent().unwrap_or(root);
+        let is_plain = Path::new(location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let path = folder.join(location);
+        if location.is_empty() || !is_plain {
+            return Err("a path inside the model's folder, without \"..\"".to_owned());
+        }
+        if !path.is_file() {
+            return Err("the name of a file in the model's folder".to_owned());
+        }
+        Inside { root, folder }.check(path).map_err(|error| match error {
+            ModelError::Outside { target, folder, .. } => format!("a file inside {}, and it leads to {}", folder.display(), target.display()),
+            other => other.to_string(),
+        })
+    }
 }
 
 fn read_onnx(path: &Path) -> Result<Files, ModelError> {
@@ -54,7 +83,9 @@ fn read_onnx(path: &Path) -> Result<Files, ModelError> {
         manifest: Manifest::default(),
         onnx: read_bytes(path)?.into(),
         onnx_path: path.to_owned(),
-        labels: None,
+        neighbours: Neighbours::default(),
+        labels: Vec::new(),
+        root: Some(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()),
     })
 }
 
@@ -62,15 +93,18 @@ fn read_folder(root: &Path, version: Option<u64>) -> Result<Files, ModelError> {
     let (folder, version) = versions::choose(root, version)?;
     let inside = Inside { root, folder: &folder };
     let manifest_path = folder.join("model.toml");
-    let manifest: Manifest = if manifest_path.exists() { toml_file::read(&inside.check(manifest_path.clone())?)? } else { Manifest::default() };
+    let manifest: Manifest = inside.existing("model.toml")?.map(|path| toml_file::read(&path)).transpose()?.unwrap_or_default();
     let onnx_path = match &manifest.model.file {
         Some(file) => inside.named(&manifest_path, "model.file", file)?,
         None => inside.check(the_only_onnx(&folder)?)?,
     };
     let labels_path = match &manifest.output.labels {
         Some(file) => Some(inside.named(&manifest_path, "output.labels", file)?),
-        None => Some(folder.join("labels.txt")).filter(|path| path.exists()).map(|path| inside.check(path)).transpose()?,
+        None => inside.existing("labels.txt")?,
     };
+    let mut neighbours = Neighbours::read(&inside)?;
+    let mut labels: Vec<Labels> = labels_path.map(read_labels).transpose()?.into_iter().collect();
+    labels.append(&mut neighbours.labels);
     Ok(Files {
         name: usable_name(absolute(root).file_name().unwrap_or_default().to_string_lossy()),
         version,
@@ -78,7 +112,9 @@ fn read_folder(root: &Path, version: Option<u64>) -> Result<Files, ModelError> {
         onnx_path,
         manifest_path,
         manifest,
-        labels: labels_path.map(read_labels).transpose()?,
+        neighbours,
+        labels,
+        root: Some(root.to_owned()),
     })
 }
 
@@ -97,7 +133,7 @@ pub(super) fn name_of(location: &Location) -> String {
 }
 
 /// What lies in `folder`, all of which must lie in `root`, whatever symbolic links there are.
-struct Inside<'a> {
+pub(super) struct Inside<'a> {
     root: &'a Path,
     folder: &'a Path,
 }
@@ -115,6 +151,14 @@ impl Inside<'_> {
             true if !path.is_file() => refuse("the name of a file in the model's folder"),
             true => self.check(path),
         }
+    }
+
+    /// The file called `name`, if there is one.
+    ///
+    /// # Errors
+    /// [`ModelError::Outside`].
+    pub(super) fn existing(&self, name: &str) -> Result<Option<PathBuf>, ModelError> {
+        Some(self.folder.join(name)).filter(|path| path.exists()).map(|path| self.check(path)).transpose()
     }
 
     fn check(&self, file: PathBuf) -> Result<PathBuf, ModelError> {
@@ -148,7 +192,8 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
 
 fn read_labels(path: PathBuf) -> Result<Labels, ModelError> {
     let text = fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-    Ok(Labels { path, names: labels::parse(&text) })
+    let origin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Labels { path, origin, names: labels::parse(&text) })
 }
 
 /// So that `.` has a name too.

@@ -3,29 +3,34 @@
 use std::sync::Arc;
 
 use super::error::ModelError;
-use super::files::{Files, fits_a_name};
+use super::files::{Files, Labels, fits_a_name};
 use super::location::Location;
 use super::manifest::ModelSection;
+use super::statement::{self, Statement};
 use super::{Model, Parts, labels, preprocessing};
-use crate::image::ContractError;
 use crate::inference::{Engine, EngineError, Gates, Inference, LoadOptions, OutputActivation, TractEngine};
 use crate::sha256;
 
 impl Model {
     /// Loads the model at `location` and runs it once, so that the first picture is answered as fast as any.
     ///
-    /// What `model.toml` does not say is taken from the network or assumed; [`Model::warnings`] names every assumption.
-    /// `options.input_size` is ignored: the size is `model.toml`'s.
+    /// What `model.toml` does not say is taken from the files beside it, from the network, or assumed; [`Model::warnings`] names every
+    /// assumption and every contradiction, and with `options.strict` they are errors. `options.input_size` is ignored: the files say it.
     ///
     /// # Errors
     /// [`ModelError`].
     pub fn load(location: &Location, options: LoadOptions) -> Result<Self, ModelError> {
         let mut files = Files::read(location)?;
         verify(&files)?;
-        let input_size = Some(preprocessing::requested_size(&files.manifest.input).map_err(|error| in_input(&files, error))?);
-        let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
-        let engine = TractEngine::load(std::mem::take(&mut files.onnx), LoadOptions { input_size, ..options }).map_err(fail)?;
-        assemble(files, Arc::new(engine), options.batch)
+        let input_size = Some(preprocessing::requested_size(&sources(&files, None, &mut Vec::new()))?);
+        let onnx = std::mem::take(&mut files.onnx);
+        let engine = TractEngine::load_with_data(onnx, LoadOptions { input_size, ..options }, &|location| files.locate(location));
+        let engine = engine.map_err(|source| ModelError::Engine { file: files.onnx_path.clone(), source })?;
+        let model = assemble(files, Arc::new(engine), options.batch)?;
+        if options.strict && !model.warnings().is_empty() {
+            return Err(ModelError::Strict { model: model.name().to_owned(), warnings: model.warnings().to_vec() });
+        }
+        Ok(model)
     }
 
     /// Loads the model that ships with the program.
@@ -63,12 +68,14 @@ fn value_error(files: &Files, key: &str, value: String, expected: impl Into<Stri
     ModelError::Value { file: files.manifest_path.clone(), key: key.to_owned(), value, expected: expected.into() }
 }
 
-fn in_input(files: &Files, error: ContractError) -> ModelError {
-    value_error(files, &format!("input.{}", error.key), error.value, error.expected)
+/// What the files say of the input of a network whose size is `network`, where that is fixed, `model.toml` first.
+fn sources(files: &Files, network: Option<[u32; 2]>, warnings: &mut Vec<String>) -> Vec<Statement> {
+    let manifest = Statement::manifest(files.manifest_path.clone(), files.manifest.input.clone());
+    [manifest].into_iter().chain(files.neighbours.sources(network, warnings)).collect()
 }
 
 /// Puts the model together once the network is known.
-fn assemble(files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<Model, ModelError> {
+fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<Model, ModelError> {
     let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
     let summary = engine.summary();
     let [tensor] = &summary.inputs[..] else {
@@ -76,21 +83,20 @@ fn assemble(files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<Model
     };
     let classes = summary.classes;
     let mut warnings = Vec::new();
-    let contract = preprocessing::complete(&files.manifest.input, tensor, &mut warnings).map_err(|error| in_input(&files, error))?;
+    let sources = sources(&files, preprocessing::fixed_size(tensor), &mut warnings);
+    let (contract, mut origins) = preprocessing::complete(&sources, tensor, &mut warnings)?;
     let values = batch * 3 * contract.size.iter().map(|side| *side as usize).product::<usize>();
     let first_run = engine.run(&vec![0.0; values], Gates::Return).map_err(fail)?;
     let output_activation = activation(files.manifest.output.activation, first_image(&first_run, classes), &mut warnings);
+    let activation_origin = if files.manifest.output.activation.is_some() { "model.toml" } else { statement::DEFAULT };
+    origins.insert("output.activation", activation_origin.to_owned());
     let version = version(&files)?;
-    let labels = match &files.labels {
-        Some(labels) if labels.names.len() == classes => labels.names.clone(),
-        Some(labels) => return Err(ModelError::Labels { file: labels.path.clone(), labels: labels.names.len(), classes }),
-        None => {
-            warnings.push(format!("there are no labels, classes are called class_0 to class_{}", classes.saturating_sub(1)));
-            labels::placeholders(classes)
-        }
-    };
+    let metadata = labels::of_metadata(&summary.metadata, &files.onnx_path, &mut warnings);
+    let all_labels: Vec<Labels> = std::mem::take(&mut files.labels).into_iter().chain(metadata).collect();
+    let (labels, labels_origin) = labels::choose(&all_labels, classes, &mut warnings)?;
+    origins.insert("output.labels", labels_origin);
     let name = files.manifest.model.name.unwrap_or(files.name);
-    Ok(Model::from_parts(Parts { name, version, contract, output_activation, labels, engine, warnings }))
+    Ok(Model::from_parts(Parts { name, version, contract, output_activation, labels, engine, origins, warnings }))
 }
 
 /// The version's folder says it, else `model.toml`; they must not contradict each other.

@@ -32,12 +32,12 @@ pub(super) struct ModelSection {
 }
 
 /// How pictures become the network's input.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct InputSection {
     pub size: Option<[u32; 2]>,
     pub resize: Option<Resize>,
-    pub resize_to: Option<u32>,
+    pub resize_to: Option<ResizeTo>,
     pub crop_pct: Option<f64>,
     pub interpolation: Option<Interpolation>,
     pub color: Option<Color>,
@@ -45,6 +45,24 @@ pub(super) struct InputSection {
     pub mean: Option<[f32; 3]>,
     pub std: Option<[f32; 3]>,
     pub scale: Option<f32>,
+}
+
+/// One side, or height and width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected a number of pixels, or height and width")]
+pub(super) enum ResizeTo {
+    Side(u32),
+    Sides([u32; 2]),
+}
+
+impl ResizeTo {
+    /// Height and width.
+    pub(super) fn sides(self) -> [u32; 2] {
+        match self {
+            Self::Side(side) => [side; 2],
+            Self::Sides(sides) => sides,
+        }
+    }
 }
 
 /// What becomes of the network's output.

@@ -1,6 +1,7 @@
 //! A model as its users know it: a network, its input contract, its labels, a name and a version.
 
 mod bundled;
+mod class_names;
 mod description;
 mod error;
 mod files;
@@ -12,11 +13,14 @@ mod location;
 mod manifest;
 #[cfg(feature = "server")]
 mod memory;
+mod neighbours;
 mod preprocessing;
+mod python;
 #[cfg(feature = "server")]
 mod registry;
 #[cfg(feature = "server")]
 mod source;
+mod statement;
 mod versions;
 
 use std::sync::Arc;
@@ -25,7 +29,7 @@ use crate::image::InputContract;
 use crate::inference::{Engine, OutputActivation};
 
 pub use description::Description;
-pub use error::{ModelError, TomlFileError};
+pub use error::{JsonFileError, ModelError, TomlFileError};
 #[cfg(feature = "server")]
 pub use lifecycle::{ControlError, Lifecycle};
 pub use location::Location;
@@ -33,6 +37,7 @@ pub use location::Location;
 pub use registry::{Entry, NotServed, Registry, State};
 #[cfg(feature = "server")]
 pub use source::{Candidate, Files, Pins, Source};
+pub use statement::Origins;
 
 /// A loaded model, shared by all workers.
 pub struct Model {
@@ -43,6 +48,7 @@ pub struct Model {
     output_activation: OutputActivation,
     labels: Vec<String>,
     engine: Arc<dyn Engine>,
+    origins: Origins,
     warnings: Vec<String>,
 }
 
@@ -60,6 +66,8 @@ pub struct Parts {
     pub labels: Vec<String>,
     /// The network.
     pub engine: Arc<dyn Engine>,
+    /// Where the contract's values and the labels come from.
+    pub origins: Origins,
     /// What a person should know, beside what the engine says itself.
     pub warnings: Vec<String>,
 }
@@ -67,9 +75,9 @@ pub struct Parts {
 impl Model {
     /// A model of `parts` as they are: nothing is read, checked or run.
     pub fn from_parts(parts: Parts) -> Self {
-        let Parts { name, version, contract, output_activation, labels, engine, warnings } = parts;
+        let Parts { name, version, contract, output_activation, labels, engine, origins, warnings } = parts;
         let fingerprint = contract.fingerprint();
-        Self { name, version, contract, fingerprint, output_activation, labels, engine, warnings }
+        Self { name, version, contract, fingerprint, output_activation, labels, engine, origins, warnings }
     }
 
     /// The model's name.
@@ -105,6 +113,11 @@ impl Model {
     /// The network.
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()
+    }
+
+    /// Where the contract's values and the labels come from.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// What a person should know.

@@ -1,144 +1,212 @@
-//! From the entries of `[input]` and the shape of the network's input to a complete contract; what had to be guessed is said.
+//! From what the files state and the shape of the network's input to a complete contract; what had to be guessed is said.
 
+use super::error::ModelError;
+use super::statement::{Choice, Origins, Statement, shown};
 use crate::image::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
 use crate::inference::TensorInfo;
 
-use super::manifest::InputSection;
-
-/// Side of the network's input where neither `model.toml` nor the network says it.
+/// Side of the network's input where nobody says it.
 const DEFAULT_SIDE: u32 = 224;
 const DEFAULT_CROP_PCT: f64 = 0.875;
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-const DEFAULT_SCALE: f32 = 1.0 / 255.0;
+pub(super) const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(super) const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+pub(super) const DEFAULT_SCALE: f32 = 1.0 / 255.0;
 
-/// The size asked for where the network leaves it open: the section's or the default.
+/// What the values are said to come from that the network's own shape gives.
+const SHAPE: &str = "the network's input";
+
+/// The size asked for where the network leaves it open: that of the first source that has one, or the default.
 ///
 /// # Errors
 /// For a side of 0 or above 4,096.
-pub(super) fn requested_size(section: &InputSection) -> Result<[u32; 2], ContractError> {
-    let size = section.size.unwrap_or([DEFAULT_SIDE; 2]);
-    if size.iter().all(|side| (1..=4096).contains(side)) { Ok(size) } else { refuse("size", format!("{size:?}"), "two sides of 1 to 4096 pixels") }
+pub(super) fn requested_size(sources: &[Statement]) -> Result<[u32; 2], ModelError> {
+    let Some((source, size)) = sources.iter().find_map(|source| Some((source, source.input.size?))) else { return Ok([DEFAULT_SIDE; 2]) };
+    if size.iter().all(|side| (1..=4096).contains(side)) {
+        return Ok(size);
+    }
+    Err(source.refuse(ContractError { key: "size", value: format!("{size:?}"), expected: "two sides of 1 to 4096 pixels".to_owned() }))
 }
 
-/// The contract of a network whose input is `tensor`; `guesses` receives a sentence for every entry that was assumed.
+/// Height and width of the network's input, where it fixes both.
+pub(super) fn fixed_size(tensor: &TensorInfo) -> Option<[u32; 2]> {
+    match fixed_sides(tensor, told_layout(tensor).unwrap_or(Layout::Nchw)) {
+        [Some(height), Some(width)] => Some([height, width]),
+        _ => None,
+    }
+}
+
+/// The contract of a network whose input is `tensor`, and where its values come from; `warnings` receives a sentence for every value that was
+/// assumed and for every two that contradict each other. The first of the `sources` is `model.toml`.
 ///
 /// # Errors
-/// For entries that contradict each other or the network, or that [`InputContract::validate`] refuses.
-pub(super) fn complete(section: &InputSection, tensor: &TensorInfo, guesses: &mut Vec<String>) -> Result<InputContract, ContractError> {
-    let layout = layout(section, tensor, guesses)?;
-    let size = size(section, tensor, layout, guesses)?;
-    let mut guess = Guesses(guesses);
-    let resize = guess.or(section.resize, Resize::ShorterSide, "input.resize", "\"shorter_side\"");
+/// For entries of `model.toml` that contradict the network, and for values that [`InputContract::validate`] refuses.
+pub(super) fn complete(sources: &[Statement], tensor: &TensorInfo, warnings: &mut Vec<String>) -> Result<(InputContract, Origins), ModelError> {
+    let mut choice = Choice { sources, origins: Origins::new(), warnings };
+    let layout = layout(&mut choice, tensor)?;
+    let size = size(&mut choice, tensor, layout)?;
+    let resize = choice.stated("input.resize", |source| source.input.resize);
+    let resize = choice.or(resize, Resize::ShorterSide, "input.resize", "\"shorter_side\"");
+    let resize_to = resize_to(&mut choice, resize, size)?;
+    let interpolation = choice.stated("input.interpolation", |source| source.input.interpolation);
+    let color = choice.stated("input.color", |source| source.input.color);
+    let mean = choice.stated("input.mean", |source| source.input.mean);
+    let std = choice.stated("input.std", |source| source.input.std);
+    let scale = choice.stated("input.scale", |source| source.input.scale);
     let contract = InputContract {
         size,
         resize,
-        resize_to: resize_to(section, resize, size, &mut guess)?,
-        interpolation: guess.or(section.interpolation, Interpolation::Bilinear, "input.interpolation", "\"bilinear\""),
-        color: guess.or(section.color, Color::Rgb, "input.color", "\"rgb\""),
+        resize_to,
+        interpolation: choice.or(interpolation, Interpolation::Bilinear, "input.interpolation", "\"bilinear\""),
+        color: choice.or(color, Color::Rgb, "input.color", "\"rgb\""),
         layout,
-        mean: guess.or(section.mean, IMAGENET_MEAN, "input.mean", "[0.485, 0.456, 0.406], ImageNet's,"),
-        std: guess.or(section.std, IMAGENET_STD, "input.std", "[0.229, 0.224, 0.225], ImageNet's,"),
-        scale: guess.or(section.scale, DEFAULT_SCALE, "input.scale", "1/255"),
+        mean: choice.or(mean, IMAGENET_MEAN, "input.mean", "[0.485, 0.456, 0.406], ImageNet's,"),
+        std: choice.or(std, IMAGENET_STD, "input.std", "[0.229, 0.224, 0.225], ImageNet's,"),
+        scale: choice.or(scale, DEFAULT_SCALE, "input.scale", "1/255"),
     };
-    contract.validate()?;
-    Ok(contract)
+    contract.validate().map_err(|error| choice.blame(error))?;
+    Ok((contract, choice.origins))
 }
 
-/// The sentences about what was assumed.
-struct Guesses<'a>(&'a mut Vec<String>);
-
-impl Guesses<'_> {
-    fn or<T>(&mut self, given: Option<T>, default: T, key: &str, shown: &str) -> T {
-        given.unwrap_or_else(|| {
-            self.0.push(format!("{key} is not given, {shown} is assumed"));
-            default
-        })
-    }
+fn wrong(key: &'static str, value: String, expected: impl Into<String>) -> ContractError {
+    ContractError { key, value, expected: expected.into() }
 }
 
-fn refuse<T>(key: &'static str, value: String, expected: impl Into<String>) -> Result<T, ContractError> {
-    Err(ContractError { key, value, expected: expected.into() })
-}
-
-/// The axis of three tells; where both or none could, the section or the default does.
-fn layout(section: &InputSection, tensor: &TensorInfo, guesses: &mut Vec<String>) -> Result<Layout, ContractError> {
-    let found = match tensor.shape[..] {
+/// What the axis of three tells; nothing where both or none could be the channels.
+fn told_layout(tensor: &TensorInfo) -> Option<Layout> {
+    match tensor.shape[..] {
         [_, 3, _, last] if last != 3 => Some(Layout::Nchw),
         [_, first, _, 3] if first != 3 => Some(Layout::Nhwc),
         _ => None,
-    };
-    match (section.layout, found) {
-        (Some(given), Some(found)) if given != found => {
-            let spelled = |layout| if layout == Layout::Nchw { "\"nchw\"" } else { "\"nhwc\"" };
-            refuse("layout", spelled(given).to_owned(), format!("{}, since the network's input is {:?}", spelled(found), tensor.shape))
-        }
-        (Some(layout), _) | (None, Some(layout)) => Ok(layout),
-        (None, None) => Ok(Guesses(guesses).or(None, Layout::Nchw, "input.layout", "\"nchw\"")),
     }
 }
 
-/// Height and width: the network's where it fixes them, else the section's, else the default.
-fn size(section: &InputSection, tensor: &TensorInfo, layout: Layout, guesses: &mut Vec<String>) -> Result<[u32; 2], ContractError> {
+fn layout(choice: &mut Choice<'_>, tensor: &TensorInfo) -> Result<Layout, ModelError> {
+    let stated = choice.stated("input.layout", |source| source.input.layout);
+    match (stated, told_layout(tensor)) {
+        (Some(given), Some(told)) if given != told => {
+            Err(choice.blame(wrong("layout", shown(&given), format!("{}, since the network's input is {:?}", shown(&told), tensor.shape))))
+        }
+        (Some(layout), _) => Ok(layout),
+        (None, Some(layout)) => {
+            choice.origins.insert("input.layout", SHAPE.to_owned());
+            Ok(layout)
+        }
+        (None, None) => Ok(choice.or(None, Layout::Nchw, "input.layout", "\"nchw\"")),
+    }
+}
+
+fn fixed_sides(tensor: &TensorInfo, layout: Layout) -> [Option<u32>; 2] {
     let axes = if layout == Layout::Nchw { [2, 3] } else { [1, 2] };
-    let fixed = axes.map(|axis| tensor.shape.get(axis).and_then(|side| u32::try_from(*side).ok()).filter(|side| *side > 0));
-    let given = section.size.unwrap_or([DEFAULT_SIDE; 2]);
-    let size = [fixed[0].unwrap_or(given[0]), fixed[1].unwrap_or(given[1])];
-    match section.size {
-        Some(given) if given != size => refuse("size", format!("{given:?}"), format!("{size:?}, the size of the network's input")),
-        None if fixed.contains(&None) => {
-            guesses.push(format!("input.size is not given and the network leaves it open, {size:?} is assumed"));
-            Ok(size)
-        }
-        _ => Ok(size),
-    }
+    axes.map(|axis| tensor.shape.get(axis).and_then(|side| u32::try_from(*side).ok()).filter(|side| *side > 0))
 }
 
-/// Length of the shorter side before the crop; without meaning, and the longer side of `size`, for the ways that do not crop.
-fn resize_to(section: &InputSection, resize: Resize, size: [u32; 2], guess: &mut Guesses<'_>) -> Result<u32, ContractError> {
-    let side = size[0].max(size[1]);
-    match (section.resize_to, section.crop_pct) {
+/// Height and width: the network's where it fixes them, which `model.toml` must not contradict, else what is stated, else the default.
+fn size(choice: &mut Choice<'_>, tensor: &TensorInfo, layout: Layout) -> Result<[u32; 2], ModelError> {
+    let fixed = fixed_sides(tensor, layout);
+    if fixed.contains(&None) {
+        let stated = choice.stated("input.size", |source| source.input.size);
+        let given = stated.unwrap_or([DEFAULT_SIDE; 2]);
+        let size = [fixed[0].unwrap_or(given[0]), fixed[1].unwrap_or(given[1])];
+        return match stated {
+            Some(given) if given != size => {
+                Err(choice.blame(wrong("size", format!("{given:?}"), format!("{size:?}, the size of the network's input"))))
+            }
+            Some(_) => Ok(size),
+            None => {
+                let assumed = format!("{size:?}, as the network leaves it open,");
+                Ok(choice.or(None, size, "input.size", &assumed))
+            }
+        };
+    }
+    let size = fixed.map(Option::unwrap_or_default);
+    choice.origins.insert("input.size", SHAPE.to_owned());
+    for (at, source) in choice.sources.iter().enumerate() {
+        match source.input.size {
+            Some(given) if given != size && at == 0 => {
+                return Err(source.refuse(wrong("size", format!("{given:?}"), format!("{size:?}, the size of the network's input"))));
+            }
+            Some(given) if given != size => {
+                choice.warnings.push(format!(
+                    "{} is {given:?} in {}, yet the network's input is {size:?}: the latter holds",
+                    source.word("input.size"),
+                    source.name
+                ));
+            }
+            Some(_) if choice.origins["input.size"] == SHAPE => drop(choice.origins.insert("input.size", source.name.clone())),
+            _ => {}
+        }
+    }
+    Ok(size)
+}
+
+/// Height and width before the crop; those of `size` for the ways that need not crop, unless something else is stated.
+fn resize_to(choice: &mut Choice<'_>, resize: Resize, size: [u32; 2]) -> Result<[u32; 2], ModelError> {
+    // What a file says of a way that was not chosen says nothing of this one.
+    let speak = |source: &&Statement| source.input.resize.is_none_or(|own| own == resize);
+    for source in choice.sources.iter().filter(speak) {
+        check_resize_to(source, resize).map_err(|error| source.refuse(error))?;
+    }
+    let stated = choice.stated("input.resize_to", |source| {
+        let input = Some(source).filter(speak).map(|source| &source.input)?;
+        input.resize_to.map(super::manifest::ResizeTo::sides).or_else(|| Some(cropped_from(size, resize, input.crop_pct?)))
+    });
+    if stated.is_none() && matches!(resize, Resize::Squash | Resize::Pad) {
+        return Ok(size);
+    }
+    let default = cropped_from(size, resize, DEFAULT_CROP_PCT);
+    let resize_to = choice.or(stated, default, "input.resize_to", "crop_pct = 0.875");
+    Ok(resize_to)
+}
+
+fn check_resize_to(source: &Statement, resize: Resize) -> Result<(), ContractError> {
+    let input = &source.input;
+    match (input.resize_to, input.crop_pct) {
         (Some(resize_to), Some(crop_pct)) => {
-            refuse("crop_pct", crop_pct.to_string(), format!("to be absent, since resize_to is {resize_to} and says the same"))
+            let expected = format!("to be absent, since resize_to is {} and says the same", shown(&resize_to.sides()));
+            Err(wrong("crop_pct", crop_pct.to_string(), expected))
         }
-        _ if resize != Resize::ShorterSide => Ok(side),
-        (Some(resize_to), None) => Ok(resize_to),
-        (None, Some(crop_pct)) => cropped_from(side, crop_pct),
-        (None, None) => cropped_from(side, guess.or(None, DEFAULT_CROP_PCT, "input.resize_to or input.crop_pct", "crop_pct = 0.875")),
+        (_, Some(crop_pct)) if !(crop_pct > 0.0 && crop_pct <= 1.0) => Err(wrong("crop_pct", crop_pct.to_string(), "a number above 0 and at most 1")),
+        (Some(resize_to), _) if resize == Resize::Pad => {
+            Err(wrong("resize_to", shown(&resize_to.sides()), "to be absent, since resize is \"pad\", which crops nothing"))
+        }
+        _ => Ok(()),
     }
 }
 
-/// As timm has it: `floor(side / crop_pct)`.
-fn cropped_from(side: u32, crop_pct: f64) -> Result<u32, ContractError> {
-    if crop_pct > 0.0 && crop_pct <= 1.0 {
-        Ok((f64::from(side) / crop_pct).floor() as u32)
-    } else {
-        refuse("crop_pct", crop_pct.to_string(), "a number above 0 and at most 1")
-    }
+/// As timm has it: `floor(side / crop_pct)`, of the longer side where one number is wanted.
+fn cropped_from(size: [u32; 2], resize: Resize, crop_pct: f64) -> [u32; 2] {
+    let size = if resize == Resize::ShorterSide { [size[0].max(size[1]); 2] } else { size };
+    size.map(|side| (f64::from(side) / crop_pct).floor() as u32)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::manifest::{InputSection, ResizeTo};
     use super::*;
 
     fn tensor(shape: &[i64]) -> TensorInfo {
         TensorInfo { name: "input".to_owned(), datatype: "FP32".to_owned(), shape: shape.to_vec() }
     }
 
+    fn manifest(section: &InputSection) -> Statement {
+        Statement::manifest("model.toml".into(), section.clone())
+    }
+
     fn completed(section: &InputSection, shape: &[i64]) -> (InputContract, Vec<String>) {
         let mut guesses = Vec::new();
-        let contract = complete(section, &tensor(shape), &mut guesses).unwrap();
+        let (contract, _) = complete(&[manifest(section)], &tensor(shape), &mut guesses).unwrap();
         (contract, guesses)
     }
 
     fn refused(section: &InputSection, shape: &[i64]) -> String {
-        complete(section, &tensor(shape), &mut Vec::new()).unwrap_err().to_string()
+        let refusal = complete(&[manifest(section)], &tensor(shape), &mut Vec::new()).unwrap_err().to_string();
+        refusal.strip_prefix("model.toml: input.").unwrap().to_owned()
     }
 
     #[test]
     fn an_empty_section_is_filled_with_imagenets_values_and_says_so() {
         let (contract, guesses) = completed(&InputSection::default(), &[-1, 3, -1, -1]);
-        assert_eq!((contract.size, contract.resize_to, contract.resize), ([224, 224], 256, Resize::ShorterSide));
+        assert_eq!((contract.size, contract.resize_to, contract.resize), ([224, 224], [256, 256], Resize::ShorterSide));
         assert_eq!((contract.mean, contract.std, contract.scale), (IMAGENET_MEAN, IMAGENET_STD, 1.0 / 255.0));
         assert_eq!(guesses.len(), 8, "{guesses:#?}");
         assert!(guesses.contains(&"input.mean is not given, [0.485, 0.456, 0.406], ImageNet's, is assumed".to_owned()));
@@ -169,16 +237,16 @@ mod tests {
         };
         assert!(with(|s| s.mean = Some([f32::NAN, 0.0, 0.0])).starts_with("mean is [NaN"));
         assert!(with(|s| s.std = Some([1.0, 0.0, 1.0])).starts_with("std is [1.0, 0.0, 1.0], expected"));
-        assert!(with(|s| s.resize_to = Some(200)).starts_with("resize_to is 200, expected 224 to"));
+        assert!(with(|s| s.resize_to = Some(ResizeTo::Side(200))).starts_with("resize_to is 200, expected 224 to"));
         assert_eq!(with(|s| s.crop_pct = Some(1.5)), "crop_pct is 1.5, expected a number above 0 and at most 1");
-        assert!(with(|s| (s.resize_to, s.crop_pct) = (Some(256), Some(0.9))).contains("says the same"));
+        assert!(with(|s| (s.resize_to, s.crop_pct) = (Some(ResizeTo::Side(256)), Some(0.9))).contains("says the same"));
     }
 
     #[test]
     fn crop_pct_is_rounded_down_as_timm_does() {
         for (crop_pct, resize_to) in [(0.9, 248), (0.8, 280), (1.0, 224)] {
             let section = InputSection { crop_pct: Some(crop_pct), ..Default::default() };
-            assert_eq!(completed(&section, &[1, 3, 224, 224]).0.resize_to, resize_to);
+            assert_eq!(completed(&section, &[1, 3, 224, 224]).0.resize_to, [resize_to; 2]);
         }
     }
 
@@ -186,7 +254,27 @@ mod tests {
     fn ways_that_do_not_crop_need_no_resize_to() {
         let section = InputSection { resize: Some(Resize::Pad), ..Default::default() };
         let (contract, guesses) = completed(&section, &[1, 3, 224, 160]);
-        assert_eq!(contract.resize_to, 224);
+        assert_eq!(contract.resize_to, [224, 160]);
         assert!(!guesses.iter().any(|g| g.contains("resize_to")), "{guesses:#?}");
+    }
+
+    #[test]
+    fn squashing_and_covering_take_two_sides_or_a_part() {
+        let with = |resize, resize_to, crop_pct| InputSection { resize: Some(resize), resize_to, crop_pct, ..Default::default() };
+        let to = |section: &InputSection| completed(section, &[1, 3, 224, 160]).0.resize_to;
+        assert_eq!(to(&with(Resize::Squash, Some(ResizeTo::Sides([256, 200])), None)), [256, 200]);
+        assert_eq!(to(&with(Resize::Cover, None, Some(0.9))), [248, 177]);
+        let refusal = refused(&with(Resize::Pad, Some(ResizeTo::Side(256)), None), &[1, 3, 224, 160]);
+        assert_eq!(refusal, "resize_to is [256,256], expected to be absent, since resize is \"pad\", which crops nothing");
+    }
+
+    #[test]
+    fn a_neighbour_gives_way_to_the_networks_shape_and_is_named() {
+        let input = InputSection { size: Some([8, 8]), mean: Some([0.5; 3]), std: Some([1.0, 0.0, 1.0]), ..Default::default() };
+        let neighbour = Statement { name: "config.json".to_owned(), path: "config.json".into(), keys: &[("input.std", "image_std")], input };
+        let mut warnings = Vec::new();
+        let refusal = complete(&[manifest(&InputSection::default()), neighbour], &tensor(&[1, 3, 16, 16]), &mut warnings).unwrap_err();
+        assert_eq!(refusal.to_string(), "config.json: image_std is [1.0, 0.0, 1.0], expected three finite numbers other than zero");
+        assert_eq!(warnings[0], "input.size is [8, 8] in config.json, yet the network's input is [16, 16]: the latter holds");
     }
 }

@@ -15,7 +15,7 @@ use senet::http::{AppState, Phase, router};
 use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize};
 use senet::inference::{Engine, EngineError, Gates, Inference, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
 use senet::kernels::{Activation, Gate, Simd};
-use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Parts, Pins, Source};
+use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Origins, Parts, Pins, Source};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -92,6 +92,7 @@ fn summary() -> NetworkSummary {
         se_blocks: vec![block(1, 4, 4), block(2, 2, 2)],
         operators: OperatorCounts { squeeze_excite: 2, blocked: 5, tract: 1 },
         unlowered: vec![],
+        metadata: Default::default(),
         warnings: vec!["the network is made up".to_owned()],
     }
 }
@@ -106,7 +107,7 @@ pub(crate) fn named(name: &str, engine: FakeEngine, version: u64) -> Model {
     let contract = InputContract {
         size: [4, 4],
         resize: Resize::Squash,
-        resize_to: 4,
+        resize_to: [4, 4],
         interpolation: Interpolation::Bilinear,
         color: Color::Rgb,
         layout: Layout::Nchw,
@@ -122,6 +123,7 @@ pub(crate) fn named(name: &str, engine: FakeEngine, version: u64) -> Model {
         output_activation: OutputActivation::Softmax,
         labels: labels.to_vec(),
         engine: Arc::new(engine),
+        origins: Origins::from([("input.mean", "model.toml".to_owned())]),
         warnings: vec![],
     })
 }
