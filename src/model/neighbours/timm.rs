@@ -8,10 +8,11 @@ use crate::model::manifest::InputSection;
 use crate::model::preprocessing::{DEFAULT_SCALE, IMAGENET_MEAN, IMAGENET_STD};
 
 /// `model.toml`'s keys in timm's words.
-pub(super) const KEYS: [(&str, &str); 6] = [
+pub(super) const KEYS: [(&str, &str); 7] = [
     ("input.size", "input_size"),
     ("input.resize", "crop_mode"),
     ("input.resize_to", "crop_pct"),
+    ("input.crop_pct", "crop_pct"),
     ("input.interpolation", "interpolation"),
     ("input.mean", "mean"),
     ("input.std", "std"),
