@@ -56,7 +56,7 @@ impl ClassNames {
 
 /// A name, or several of one class, of which TorchServe shows the last.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a name or a list of names")]
+#[serde(untagged, expecting = "expected a name or a list of names")]
 enum Name {
     One(String),
     Several(Vec<String>),

@@ -59,7 +59,7 @@ pub(super) struct Processor {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "a number of pixels, height and width, or shortest_edge")]
+#[serde(untagged, expecting = "expected a number of pixels, height and width, or shortest_edge")]
 enum Size {
     Side(u32),
     Sides([u32; 2]),
@@ -68,7 +68,7 @@ enum Size {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "a number or three of them")]
+#[serde(untagged, expecting = "expected a number or three of them")]
 enum PerChannel {
     All(f32),
     Each([f32; 3]),
