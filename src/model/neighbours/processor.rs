@@ -204,8 +204,9 @@ impl Processor {
 
     fn normalisation(&self, scale: f32, warnings: &mut Vec<String>) -> (Option<[f32; 3]>, Option<[f32; 3]>) {
         let given = |value: Option<PerChannel>| value.map(PerChannel::each);
-        let (mut mean, mut std) =
-            if self.do_normalize == Some(false) { (Some([0.0; 3]), Some([1.0; 3])) } else { (given(self.image_mean), given(self.image_std)) };
+        // MobileViT's processor knows no normalisation, although its files have a mean.
+        let normalised = self.do_normalize.unwrap_or(self.kind() != Some("MobileViT"));
+        let (mut mean, mut std) = if !normalised { (Some([0.0; 3]), Some([1.0; 3])) } else { (given(self.image_mean), given(self.image_std)) };
         // EfficientNet's networks of Keras end their own normalisation with a second division by the standard deviation.
         if self.include_top.unwrap_or(self.kind() == Some("EfficientNet")) {
             std = given(self.image_std).zip(std).map(|(twice, once)| std::array::from_fn(|channel| once[channel] * twice[channel]));
@@ -260,8 +261,8 @@ mod tests {
         assert_eq!((input.scale, input.mean, input.std), (Some(1.0 / 255.0), Some([0.5; 3]), Some([0.1, 0.2, 0.3])));
         let (input, _) = read(r#"{"do_rescale": false, "do_normalize": false, "image_mean": [1, 2, 3]}"#);
         assert_eq!((input.scale, input.mean, input.std), (Some(1.0), Some([0.0; 3]), Some([1.0; 3])));
-        let (input, _) = read(r#"{"image_processor_type": "MobileViTImageProcessor"}"#);
-        assert_eq!(input.color, Some(Color::Bgr));
+        let (input, _) = read(r#"{"image_processor_type": "MobileViTImageProcessor", "image_mean": 0.5}"#);
+        assert_eq!((input.color, input.mean), (Some(Color::Bgr), Some([0.0; 3])));
         let (input, _) = read(r#"{"image_processor_type": "EfficientNetImageProcessor", "image_mean": 0.5, "image_std": 0.5}"#);
         assert_eq!(input.std, Some([0.25; 3]), "divided twice");
         let (input, _) = read(r#"{"rescale_offset": true, "rescale_factor": 0.00784313725490196, "do_normalize": false}"#);
