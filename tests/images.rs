@@ -8,10 +8,6 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use senet::image::{Color, DecodeError, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
 
-/// What libjpeg-turbo and our decoder may differ by, in levels: they round the inverse transform and the chroma's interpolation differently.
-const JPEG_MAX_DIFFERENCE: u8 = 3;
-const JPEG_MEAN_DIFFERENCE: f64 = 0.4;
-
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
 }
@@ -43,14 +39,10 @@ fn difference(left: &RgbImage, right: &RgbImage) -> (u8, f64) {
 
 #[test]
 fn every_kind_of_file_decodes_as_pillow_does() {
-    for (name, extension, bytes) in files() {
+    for (name, _, bytes) in files() {
         let decoded = decode(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let (max, mean) = difference(&decoded.pixels, &pillow(&format!("decode/pillow/{name}.png")));
-        if extension == "jpg" {
-            assert!(max <= JPEG_MAX_DIFFERENCE && mean <= JPEG_MEAN_DIFFERENCE, "{name}: max {max}, mean {mean}");
-        } else {
-            assert_eq!(max, 0, "{name}: mean {mean}");
-        }
+        assert_eq!(max, 0, "{name}: mean {mean}");
     }
 }
 
@@ -69,7 +61,7 @@ fn a_file_cut_anywhere_is_an_error() {
 fn a_jpeg_that_pretends_to_be_whole_is_an_error() {
     // Cut, and an end-of-image marker after it: libjpeg makes the rest grey and only warns.
     for (name, extension, bytes) in files() {
-        if extension == "jpg" && !name.contains("progressive") && name != "one_pixel" {
+        if extension == "jpg" && !name.starts_with("one_pixel") {
             for percent in [60, 80, 95, 99] {
                 let cut = [&bytes[..bytes.len() * percent / 100], &[0xff, 0xd9]].concat();
                 assert!(matches!(decode(&cut, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{name} cut to {percent} %");
@@ -159,7 +151,7 @@ fn the_header_alone_refuses_what_is_too_large() {
         (png, "the longer side", 60_000),
         (huge_jpeg(65_535, 10, "baseline_420.jpg"), "the longer side", 65_535),
         (huge_jpeg(10_000, 6_000, "baseline_420.jpg"), "the number of pixels", 60_000_000),
-        (huge_jpeg(8_000, 6_000, "cmyk_progressive.jpg"), "the memory to decode it", 48_000_000 * 15),
+        (huge_jpeg(7_000, 7_000, "cmyk_progressive.jpg"), "the memory to decode it", 49_000_000 * 11),
         (gif, "the longer side", 65_535),
         (bmp, "the longer side", 20_000),
         (webp, "the number of pixels", 16_383 * 16_383),

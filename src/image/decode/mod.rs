@@ -2,24 +2,21 @@
 //!
 //! The pixels are those of Pillow's `Image.open(file).convert("RGB")` followed by `ImageOps.exif_transpose`: alpha is dropped, not composited;
 //! a palette's transparency is ignored; colour profiles are ignored; 16-bit samples keep their high byte, except that 16-bit *grey* is cut
-//! at 255, as Pillow does. Of animations the first frame is read. All of it is equal bit for bit, except for JPEG, where the inverse transform
-//! and the interpolation of chroma round otherwise than libjpeg-turbo's: over 100 photographs by 0.055 levels on average (0.01 with full chroma,
-//! 0.19 with 4:2:0), in a few of a million samples by more than 3, at most by 8. JPEGs of 12 bits, lossless or arithmetically coded, are not read.
+//! at 255, as Pillow does. Of animations the first frame is read. All of it is equal bit for bit. JPEGs of 12 bits, lossless or arithmetically
+//! coded, and progressive ones whose last scans are missing, are not read.
 //!
-//! The decoders are driven directly and not through `image`'s common interface, since that reads JPEG leniently (half-grey pictures for
-//! truncated files), parses a JPEG's header three times, keeps 16-bit PNGs whole, and has no memory limit for WebP.
+//! JPEG has a decoder of our own, since no other in Rust rounds as libjpeg-turbo does. The others are driven directly and not through `image`'s
+//! common interface, since that keeps 16-bit PNGs whole and has no memory limit for WebP.
 //!
 //! # Memory
 //! Every decoder first reads the header and states what it is about to allocate, which is checked against [`Limits`]. For a picture of 50
-//! megapixels that is 150 MB for PNG (rows are converted as they come) and baseline JPEG, 450 MB for progressive JPEG with full chroma, and
+//! megapixels that is 150 MB for PNG (rows are converted as they come) and baseline JPEG, 450 MB for progressive JPEG with full chroma (300 MB with 4:2:0), and
 //! 200 MB for GIF. Orientations that turn the picture by a quarter need a second copy of the pixels while they are applied.
 
 mod bmp;
 mod exif;
 mod gif;
 mod jpeg;
-mod jpeg_header;
-mod jpeg_scans;
 mod png;
 mod webp;
 
@@ -188,7 +185,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     Ok(Decoded { info, pixels: upright(pixels, orientation) })
 }
 
-/// Third-party decoders meet hostile bytes here: a panic in one of them is the picture's fault and ends with the picture.
+/// Decoders meet hostile bytes here: a panic in one of them is the picture's fault and ends with the picture.
 fn read(format: Format, bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let decode = match format {
         Format::Jpeg => jpeg::decode,

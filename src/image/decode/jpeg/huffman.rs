@@ -1,0 +1,300 @@
+//! Huffman codes and the bits they are made of (ITU-T T.81, annexes C and F.2.2).
+
+/// Why coded data cannot be read.
+pub(super) type Fault = &'static str;
+
+/// Bits that a table looks up at once.
+const LOOKUP_BITS: u32 = 10;
+
+/// A Huffman code, which may be followed by the value that its symbol announces.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// What the next bits begin with.
+    lookup: [Entry; 1 << LOOKUP_BITS],
+    /// By length, the end of its codes and of all shorter ones, as numbers of 16 bits.
+    ends: [u32; 17],
+    /// By length, what to add to a code for its symbol's place.
+    offsets: [u16; 17],
+    symbols: [u8; 256],
+}
+
+/// Bits 0..8: how many bits to skip, 0 for codes that are longer than the lookup. Bits 8..16: the symbol. Bits 16..32: the value that follows the
+/// code, if it fits into the lookup as well and is then skipped with it; otherwise 0.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry(u32);
+
+impl Table {
+    /// `counts` of codes of 1..=16 bits, and their symbols in the order of the codes.
+    ///
+    /// # Errors
+    /// When no prefix code has such lengths.
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+        let mut table = Self { lookup: [Entry(0); 1 << LOOKUP_BITS], ends: [0; 17], offsets: [0; 17], symbols: [0; 256] };
+        table.symbols.get_mut(..symbols.len()).ok_or("a Huffman table has more than 256 codes")?.copy_from_slice(symbols);
+        let (mut code, mut at) = (0_u32, 0_usize);
+        for (length, count) in (1..=16).zip(counts) {
+            table.offsets[length as usize] = (at as u16).wrapping_sub(code as u16);
+            for symbol in &symbols[at..at + usize::from(*count)] {
+                if length <= LOOKUP_BITS {
+                    let first = code << (LOOKUP_BITS - length);
+                    let entries = table.lookup.iter_mut().enumerate().skip(first as usize).take(1 << (LOOKUP_BITS - length));
+                    entries.for_each(|(bits, entry)| *entry = Entry::new(*symbol, length, bits as u32));
+                }
+                code += 1;
+            }
+            at += usize::from(*count);
+            // No code consists of ones alone.
+            if code >= 1 << length && *count > 0 {
+                return Err("a Huffman table is no prefix code");
+            }
+            table.ends[length as usize] = code << (16 - length);
+            code <<= 1;
+        }
+        Ok(table)
+    }
+
+    /// The symbol and the length of a code that is longer than the lookup; `next` are the next 16 bits.
+    #[cold]
+    fn long(&self, next: u32) -> Result<(u8, u32), Fault> {
+        let length = (LOOKUP_BITS + 1..=16).find(|length| next < self.ends[*length as usize]).ok_or("a code is of no known symbol")?;
+        let place = (next >> (16 - length)) as u16;
+        Ok((self.symbols[usize::from(place.wrapping_add(self.offsets[length as usize])) & 255], length))
+    }
+}
+
+impl Entry {
+    /// For a code of `length` bits that `bits`, of the lookup's length, begin with.
+    fn new(symbol: u8, length: u32, bits: u32) -> Self {
+        let size = u32::from(symbol & 15);
+        let Some(rest) = LOOKUP_BITS.checked_sub(length + size).filter(|_| size > 0) else {
+            return Self(length | u32::from(symbol) << 8);
+        };
+        let value = extend((bits >> rest) & ((1 << size) - 1), size);
+        Self((length + size) | u32::from(symbol) << 8 | (value as u32) << 16)
+    }
+
+    fn skip(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    fn symbol(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    fn value(self) -> i16 {
+        (self.0 >> 16) as i16
+    }
+}
+
+/// The value that `bits`, `size` of them, stand for (T.81, F.2.2.1).
+#[inline(always)]
+fn extend(bits: u32, size: u32) -> i32 {
+    let negative = i32::from(bits >> (size - 1) == 0);
+    bits as i32 - negative * ((1 << size) - 1)
+}
+
+/// Reads coded data bit by bit up to the next marker, and zeros from there on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bits<'a> {
+    /// What is not in the reservoir yet.
+    rest: &'a [u8],
+    /// The next bits, the first one highest.
+    reservoir: u64,
+    /// How many of the reservoir's bits are valid; what lies below is zero or what will be read there anyway.
+    available: u32,
+    /// How many zeros have been put into the reservoir that were not in the file.
+    missing: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(coded: &'a [u8]) -> Self {
+        Self { rest: coded, reservoir: 0, available: 0, missing: 0 }
+    }
+
+    /// What follows the data that has been read, or a part of it.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// # Errors
+    /// When bits were read that are not in the file.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if self.missing > self.available { Err("its coded data ends early") } else { Ok(()) }
+    }
+
+    /// Goes on behind the restart marker of this `number`, modulo 8.
+    ///
+    /// # Errors
+    /// When another marker comes first, or the data before it ended early.
+    pub(super) fn restart(&mut self, number: usize) -> Result<(), Fault> {
+        self.check()?;
+        loop {
+            self.rest = &self.rest[memchr::memchr(0xff, self.rest).ok_or("a restart marker is missing")?..];
+            match self.rest.get(1) {
+                Some(0xff) => self.rest = &self.rest[1..],
+                Some(0x00) => self.rest = &self.rest[2..],
+                Some(marker) if usize::from(*marker) == 0xd0 + number % 8 => break,
+                _ => return Err("a restart marker is missing"),
+            }
+        }
+        *self = Self::new(&self.rest[2..]);
+        Ok(())
+    }
+
+    /// Makes at least 32 bits available.
+    #[inline(always)]
+    pub(super) fn refill(&mut self) {
+        if self.available < 32 {
+            match self.rest.first_chunk::<8>().map(|next| u64::from_be_bytes(*next)) {
+                Some(next) if !has_marker_byte(next) => {
+                    self.reservoir |= next >> self.available;
+                    self.rest = &self.rest[((63 - self.available) / 8) as usize..];
+                    self.available |= 56;
+                }
+                _ => *self = self.refill_bytewise(),
+            }
+        }
+    }
+
+    #[cold]
+    fn refill_bytewise(mut self) -> Self {
+        while self.available <= 56 {
+            let (byte, length) = match self.rest {
+                [0xff, 0x00, ..] => (0xff, 2),
+                [0xff, ..] | [] => {
+                    self.missing += 8;
+                    (0, 0)
+                }
+                [byte, ..] => (*byte, 1),
+            };
+            self.reservoir |= u64::from(byte) << (56 - self.available);
+            self.rest = &self.rest[length..];
+            self.available += 8;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn peek(&self, count: u32) -> u32 {
+        (self.reservoir >> (64 - count)) as u32
+    }
+
+    /// `count` is less than 64, and as many bits are available.
+    #[inline(always)]
+    fn skip(&mut self, count: u32) {
+        self.reservoir <<= count & 63;
+        self.available = self.available.wrapping_sub(count);
+    }
+
+    /// The next `count` bits, 1..=16 of those that are available.
+    #[inline(always)]
+    pub(super) fn take(&mut self, count: u32) -> u32 {
+        let bits = self.peek(count);
+        self.skip(count);
+        bits
+    }
+
+    /// The next symbol; takes at most 16 bits of those available.
+    ///
+    /// # Errors
+    /// When the bits are no code.
+    #[inline(always)]
+    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Fault> {
+        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
+        let (symbol, mut length) = if entry.skip() == 0 { table.long(self.peek(16))? } else { (entry.symbol(), entry.skip()) };
+        if entry.value() != 0 {
+            length -= u32::from(symbol & 15);
+        }
+        self.skip(length);
+        Ok(symbol)
+    }
+
+    /// The next symbol and the value that follows it; takes at most 31 bits of those available.
+    ///
+    /// The symbol's lower four bits are the value's size in bits, and the value is 0 where that is 0.
+    ///
+    /// # Errors
+    /// When the bits are no code.
+    #[inline(always)]
+    pub(super) fn symbol_and_value(&mut self, table: &Table) -> Result<(u8, i16), Fault> {
+        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
+        if entry.value() != 0 {
+            self.skip(entry.skip());
+            return Ok((entry.symbol(), entry.value()));
+        }
+        let (symbol, length) = if entry.skip() == 0 { table.long(self.peek(16))? } else { (entry.symbol(), entry.skip()) };
+        self.skip(length);
+        let size = u32::from(symbol & 15);
+        if size == 0 {
+            return Ok((symbol, 0));
+        }
+        Ok((symbol, extend(self.take(size), size) as i16))
+    }
+}
+
+/// Whether one of the eight bytes is 0xff, which begins a marker or a stuffed byte.
+#[inline(always)]
+fn has_marker_byte(bytes: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    (!bytes).wrapping_sub(ONES) & bytes & HIGH_BITS != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two codes of two bits (00, 01), one of three (100), and one of twelve (1010 0000 0000).
+    fn table() -> Table {
+        Table::new(&[0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], &[0x00, 0x12, 0xf0, 0x3f]).unwrap()
+    }
+
+    #[test]
+    fn symbols_and_the_values_behind_them_are_read() {
+        // 01 10, 01 01, 100, 1010 0000 0000 and fifteen bits, 00.
+        let coded = [0b0110_0101, 0b1001_0100, 0b0000_0000, 0b0000_0000, 0b0001_0000];
+        let mut bits = Bits::new(&coded);
+        bits.refill();
+        let read: Vec<_> = (0..3).map(|_| bits.symbol_and_value(&table())).collect();
+        assert_eq!(read, [Ok((0x12, 2)), Ok((0x12, -2)), Ok((0xf0, 0))]);
+        bits.refill();
+        assert_eq!(bits.symbol_and_value(&table()), Ok((0x3f, 4 - 0x7fff)));
+        let mut bits = Bits::new(&coded);
+        bits.refill();
+        assert_eq!((bits.symbol(&table()), bits.take(2)), (Ok(0x12), 0b10), "a symbol alone leaves its value");
+    }
+
+    #[test]
+    fn what_is_no_code_is_an_error() {
+        let mut bits = Bits::new(&[0xf0, 0, 0, 0]);
+        bits.refill();
+        assert!(bits.symbol(&table()).is_err());
+        assert!(Table::new(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2]).is_err(), "a code of ones alone");
+        assert!(Table::new(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2, 3]).is_err(), "too many codes");
+    }
+
+    #[test]
+    fn stuffed_bytes_are_data_and_markers_end_it() {
+        let coded = [1, 2, 0xff, 0x00, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xff, 0xd9, 14];
+        let mut bits = Bits::new(&coded);
+        let mut byte = || {
+            bits.refill();
+            (bits.take(8), bits.check().is_ok())
+        };
+        for expected in [1, 2, 0xff, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13] {
+            assert_eq!(byte(), (expected, true));
+        }
+        assert_eq!(byte(), (0, false), "behind the end there are zeros, which are noticed");
+        assert_eq!(bits.rest(), [0xff, 0xd9, 14]);
+    }
+
+    #[test]
+    fn restart_markers_are_counted_modulo_eight() {
+        let coded = [1, 0xff, 0x00, 0xff, 0xff, 0xd1, 7, 0xff, 0xd3];
+        let mut bits = Bits::new(&coded);
+        assert_eq!(bits.restart(9), Ok(()));
+        bits.refill();
+        assert_eq!(bits.take(8), 7);
+        assert!(bits.restart(10).is_err(), "the third comes where the second should");
+    }
+}

@@ -1,0 +1,90 @@
+//! Every instruction set against the scalar reference, and that against what the numbers mean.
+
+use std::f64::consts::PI;
+
+use proptest::array::uniform;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// The instruction sets to be compared; says so where there are none.
+fn others() -> Option<Kernels> {
+    let best = Kernels::detect();
+    if best == Kernels::Scalar {
+        eprintln!("skipped: this machine has no other instruction set for JPEG");
+    }
+    (best != Kernels::Scalar).then_some(best)
+}
+
+fn transformed(kernels: Kernels, block: &Block, steps: &Block, stride: usize) -> Vec<u8> {
+    let mut samples = vec![9; 7 * stride + 8];
+    kernels.inverse_transform(block, steps, &mut samples, stride);
+    samples
+}
+
+/// Mostly zeros, as blocks are, and any values at all.
+fn coefficients() -> impl Strategy<Value = Block> {
+    uniform::<_, 64>(prop_oneof![5 => Just(0), 3 => -30..30_i16, 1 => any::<i16>()])
+}
+
+proptest! {
+    #[test]
+    fn transforms_are_equal(block in coefficients(), steps in uniform::<_, 64>(prop_oneof![0..256_i16, any::<i16>()]), stride in 8..40_usize) {
+        let Some(kernels) = others() else { return Ok(()) };
+        prop_assert_eq!(transformed(kernels, &block, &steps, stride), transformed(Kernels::Scalar, &block, &steps, stride));
+    }
+
+    #[test]
+    fn rows_are_equal(near in vec(any::<u8>(), 0..100), far in vec(any::<u8>(), 0..100), red in vec(any::<u8>(), 0..100)) {
+        let Some(kernels) = others() else { return Ok(()) };
+        let blended = |kernels: Kernels| {
+            let mut samples = [7; 100];
+            kernels.blend_rows(&near, &far, 2, &mut samples);
+            samples
+        };
+        let widened = |kernels: Kernels| {
+            let (mut sums, mut samples) = ([3; 100], [7; 201]);
+            kernels.weigh_rows(&near, &far, &mut sums);
+            kernels.widen(&sums, [8, 7], &mut samples);
+            (sums, samples)
+        };
+        let colored = |kernels: Kernels| {
+            let mut rgb = [7; 290];
+            kernels.ycc_to_rgb([&near, &far, &red], &mut rgb);
+            rgb
+        };
+        prop_assert_eq!(blended(kernels), blended(Kernels::Scalar));
+        prop_assert_eq!(widened(kernels), widened(Kernels::Scalar));
+        prop_assert_eq!(colored(kernels), colored(Kernels::Scalar));
+    }
+
+    /// ITU-T T.81, A.3.3, as libjpeg comes near it: within a level of the exact value.
+    #[test]
+    fn the_transform_is_the_inverse_cosine_transform(block in uniform::<_, 64>(-60..60_i16)) {
+        let samples = transformed(Kernels::Scalar, &block, &[1; 64], 8);
+        for (at, sample) in samples.iter().enumerate() {
+            let (x, y) = ((at % 8) as f64, (at / 8) as f64);
+            let wave = |place: f64, frequency: usize| {
+                let scale = if frequency == 0 { 0.5_f64.sqrt() } else { 1.0 };
+                scale * ((2.0 * place + 1.0) * frequency as f64 * PI / 16.0).cos()
+            };
+            let terms = block.iter().enumerate().map(|(at, value)| f64::from(*value) * wave(x, at % 8) * wave(y, at / 8));
+            let exact = (terms.sum::<f64>() / 4.0 + 128.0).clamp(0.0, 255.0);
+            prop_assert!((f64::from(*sample) - exact).abs() < 1.0, "{} at {}, exactly {}", sample, at, exact);
+        }
+    }
+}
+
+#[test]
+fn every_colour_is_equal() {
+    let Some(kernels) = others() else { return };
+    let all: [u8; 256] = std::array::from_fn(|level| level as u8);
+    for (cb, cr) in all.iter().flat_map(|cb| all.map(|cr| (*cb, cr))) {
+        let (mut left, mut right) = ([0; 768], [0; 768]);
+        for (kernels, rgb) in [(kernels, &mut left), (Kernels::Scalar, &mut right)] {
+            kernels.ycc_to_rgb([&all, &[cb; 256], &[cr; 256]], rgb);
+        }
+        assert_eq!(left, right, "Cb {cb}, Cr {cr}");
+    }
+}

@@ -1,0 +1,69 @@
+//! JPEG: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK; bit for bit as libjpeg-turbo decodes it.
+//!
+//! A file that cannot be decoded as a whole is refused, where libjpeg fills the rest with grey and warns.
+
+mod entropy;
+mod huffman;
+mod kernels;
+mod markers;
+mod render;
+mod standard_tables;
+mod store;
+
+use image::RgbImage;
+
+use self::entropy::Entropy;
+use self::markers::{Frame, Markers, Scan};
+use self::render::Renderer;
+use self::store::Store;
+use super::{DecodeError, Format, Limits, Stored};
+
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+    let mut markers = Markers::new(bytes);
+    let (scan, coded) = markers.next_scan().map_err(fail)?.ok_or_else(|| fail("it has no scan"))?;
+    let frame = markers.frame().map_err(fail)?;
+    let (width, height) = (frame.width as u32, frame.height as u32);
+    let one_scan = !frame.progressive && scan.components.len() == frame.components.len();
+    let coefficient_bytes = if one_scan { 0 } else { Store::bytes(&frame).div_ceil(u64::from(width) * u64::from(height)) };
+    limits.check(width, height, 3 + coefficient_bytes)?;
+    let mut pixels = RgbImage::new(width, height);
+    let renderer = Renderer::new(&frame, markers.color(&frame), &mut pixels);
+    if one_scan {
+        decode_scan(&frame, &scan, coded, &mut markers, renderer).map_err(fail)?;
+    } else {
+        Store::read(&frame, scan, coded, &mut markers).map_err(fail)?.render(&frame, renderer);
+    }
+    Ok(Stored { pixels, orientation: markers.orientation() })
+}
+
+fn fail(reason: impl ToString) -> DecodeError {
+    Format::Jpeg.undecodable(reason)
+}
+
+/// Decodes and renders a sequential scan of all components, and goes on to the end of the image.
+fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Markers<'a>, mut renderer: Renderer) -> Result<(), String> {
+    let mut entropy = Entropy::new(coded, markers.restart_interval());
+    let parts = scan.components.iter().map(|of| {
+        let component = &frame.components[of.index];
+        Ok((of.index, component.sampling, markers.dc_table(*of)?, markers.ac_table(*of)?, markers.quantization(component)?))
+    });
+    let parts = parts.collect::<Result<Vec<_>, String>>()?;
+    for mcu_y in 0..frame.mcus_high() {
+        for mcu_x in 0..frame.mcus_wide() {
+            entropy.begin_mcu()?;
+            for (part, (of, sampling, dc, ac, steps)) in parts.iter().enumerate() {
+                for y in 0..sampling.vertical {
+                    for x in 0..sampling.horizontal {
+                        let mut block = [0; 64];
+                        entropy.whole_block(part, dc, ac, &mut block)?;
+                        renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps);
+                    }
+                }
+            }
+        }
+        entropy.check()?;
+        renderer.finish_row(mcu_y);
+    }
+    markers.resume(entropy.rest());
+    markers.finish()
+}
