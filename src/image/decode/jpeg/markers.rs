@@ -102,7 +102,8 @@ impl Frame {
         let samplings = specifications.iter().map(|[_, sampling, _]| factors(*sampling)).collect::<Result<Vec<_>, _>>()?;
         let largest = |side: fn(&Sampling) -> usize| samplings.iter().map(side).max().unwrap_or(1);
         let sampling = Sampling { horizontal: largest(|of| of.horizontal), vertical: largest(|of| of.vertical) };
-        if samplings.iter().any(|of| sampling.horizontal % of.horizontal != 0 || sampling.vertical % of.vertical != 0) {
+        let is_whole = |of: &Sampling| sampling.horizontal.is_multiple_of(of.horizontal) && sampling.vertical.is_multiple_of(of.vertical);
+        if !samplings.iter().all(is_whole) {
             return Err("sampling factors that are no multiples of each other are not read".to_owned());
         }
         let component = |([id, _, table], of): (&[u8; 3], Sampling)| Component {

@@ -107,7 +107,7 @@ impl Strip {
         };
         let near = sample_row(row);
         // The picture's edges are repeated beyond.
-        let far = || sample_row(if y % 2 == 0 { row.saturating_sub(1) } else { row + 1 });
+        let far = || sample_row(if y.is_multiple_of(2) { row.saturating_sub(1) } else { row + 1 });
         match self.upsampling {
             Upsampling::None => return near,
             Upsampling::Horizontal => {
