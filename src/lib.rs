@@ -13,7 +13,7 @@
 //! # Modules
 //!
 //! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`].
-//! Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
+//! `cli` → `zoo`, which makes model folders and loads none. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
 
 pub mod attention;
 pub mod classifier;
@@ -41,3 +41,5 @@ pub mod http;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod zoo;

@@ -147,7 +147,7 @@ fn a_log_filter_that_cannot_be_read_is_bad_configuration() {
 fn help_names_every_subcommand_and_teaches_by_example() {
     let help = run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in ["serve", "classify", "inspect", "evaluate", "bench", "healthcheck", "Examples:", "Exit codes:", "SENET_HTTP_ADDR"] {
+    for word in ["serve", "classify", "inspect", "evaluate", "bench", "zoo", "healthcheck", "Examples:", "Exit codes:", "SENET_HTTP_ADDR"] {
         assert!(help.stdout.contains(word), "{word} in {}", help.stdout);
     }
     let help = run(&["serve", "--help"]);

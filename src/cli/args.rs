@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use super::error::CliError;
 use super::values::whole;
+use super::zoo::{self, DEFAULT_FOLDER};
 use crate::config::LogFormat;
 use crate::graph::Lowering;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::kernels::maps::Winograd;
 use crate::kernels::{Level, Simd, UnsupportedLevel};
-use crate::model::{Location, Model};
+use crate::model::{Location, Model, ModelError};
+use crate::zoo::{Catalogue, Entry, Existing, ZooError};
 
 /// Options of every subcommand.
 #[derive(Debug, clap::Args)]
@@ -83,22 +85,70 @@ pub(super) struct Models {
     /// Folder of model folders, <DIR>/<name>/model.onnx, where models are looked up by name
     #[arg(long, value_name = "DIR")]
     pub models: Option<PathBuf>,
+    /// Fetch the model first, where it is one of `senet zoo list` and not there yet
+    #[arg(long)]
+    pub pull: bool,
+}
+
+/// What a reference means.
+pub(super) struct Found {
+    pub location: Location,
+    /// To be fetched before the location is there: a model of the zoo, and the folder for it.
+    pub missing: Option<(Entry, PathBuf)>,
+}
+
+impl Found {
+    /// Makes the location be there, where it is not; `say` gets a line about every step.
+    pub(super) fn fetch(&self, say: impl Fn(&str)) -> Result<(), ZooError> {
+        let Some((entry, models)) = self.missing.as_ref().filter(|(entry, models)| !models.join(&entry.name).is_dir()) else { return Ok(()) };
+        let said = zoo::fetch(entry, models, Existing::Keep, &say)?;
+        say(&said);
+        Ok(())
+    }
 }
 
 impl Models {
-    /// The folder, if one was given.
+    /// The folder, if one was given; one to which models are pulled need not be there yet.
     pub(super) fn folder(&self) -> Result<Option<&Path>, CliError> {
         match self.models.as_deref() {
-            Some(models) if !models.is_dir() => Err(CliError::Configuration(format!("models is {models:?}, expected a folder that exists"))),
+            Some(models) if !self.pull && !models.is_dir() => {
+                Err(CliError::Configuration(format!("models is {models:?}, expected a folder that exists")))
+            }
             models => Ok(models),
+        }
+    }
+
+    /// What `reference` means where it is a model of the zoo, which is also looked up where `senet zoo pull` puts it when no folder is given.
+    pub(super) fn find_in_zoo(&self, reference: &str) -> Result<Option<Found>, CliError> {
+        let models = self.folder()?.unwrap_or(Path::new(DEFAULT_FOLDER));
+        let catalogue = Catalogue::embedded()?;
+        let Ok(entry) = catalogue.find(reference) else { return Ok(None) };
+        match Location::find(reference, Some(models)) {
+            Ok(location) => Ok(Some(Found { location, missing: None })),
+            Err(ModelError::NotFound { .. }) if self.pull => {
+                let location = Location::Folder { path: models.join(reference), version: None };
+                Ok(Some(Found { location, missing: Some((entry.clone(), models.to_owned())) }))
+            }
+            Err(ModelError::NotFound { .. }) => {
+                let models = models.display();
+                let advice = format!("add --pull, or run `senet zoo pull {reference} --to {models}` first");
+                Err(CliError::Failed(format!("no model {reference:?} in {models}, but the zoo has one: {advice}")))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
     /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
     pub(super) fn load(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, CliError> {
-        let models = self.folder()?;
-        let location = reference.map_or(Ok(Location::Bundled), |reference| Location::find(reference, models))?;
-        Ok(Model::load(&location, options)?)
+        let Some(reference) = reference else {
+            self.folder()?;
+            return Ok(Model::load(&Location::Bundled, options)?);
+        };
+        let Some(found) = self.find_in_zoo(reference)? else {
+            return Ok(Model::load(&Location::find(reference, self.folder()?)?, options)?);
+        };
+        found.fetch(|line| eprintln!("{line}"))?;
+        Ok(Model::load(&found.location, options)?)
     }
 
     /// As [`Models::load`], and says on standard error what a person should know of the model.

@@ -8,6 +8,7 @@ use crate::classifier::ClassifyError;
 use crate::inference::EngineError;
 use crate::model::ModelError;
 use crate::server::ServeError;
+use crate::zoo::ZooError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,16 @@ impl From<EngineError> for CliError {
 impl From<ServeError> for CliError {
     fn from(error: ServeError) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+impl From<ZooError> for CliError {
+    fn from(error: ZooError) -> Self {
+        match error {
+            ZooError::Unknown { .. } => Self::Usage(error.to_string()),
+            ZooError::Setting { .. } => Self::Configuration(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 

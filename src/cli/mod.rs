@@ -16,6 +16,7 @@ mod style;
 mod table;
 mod truth;
 mod values;
+mod zoo;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -46,6 +47,8 @@ Examples:
   senet classify cat.jpg                           labels and channel attention of a picture
   senet serve --models ./models                    every model folder in ./models
   senet inspect ./models/seresnet50                what is known of a model
+  senet zoo list                                   models that can be fetched
+  senet serve --model seresnet50 --pull            one of them, fetched first
   curl --data-binary @cat.jpg localhost:8080/v1/classify
 
 A model is written as a name in --models (seresnet50, or seresnet50@2 for its version 2),
@@ -59,6 +62,7 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Bench(bench::Args),
+    Zoo(zoo::Args),
     Healthcheck(healthcheck::Args),
 }
 
@@ -80,6 +84,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
         Command::Inspect(args) => inspect::run(args, options, &mut out)?,
         Command::Evaluate(args) => evaluate::run(args, options, &mut out)?,
         Command::Bench(args) => bench::run(args, options, &mut out)?,
+        Command::Zoo(args) => zoo::run(args, &mut out)?,
         Command::Healthcheck(args) => healthcheck::run(args, &mut out)?,
     }
     Ok(out.flush()?)

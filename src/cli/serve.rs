@@ -6,18 +6,18 @@ use std::path::Path;
 
 use tracing::info;
 
-use super::args::{Models, PictureLimits};
+use super::args::{Found, Models, PictureLimits};
 use super::error::CliError;
 use super::values::{THREADS, address, seconds, some_time, whole};
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
-use crate::model::{Files, Lifecycle};
+use crate::model::{Candidate, Files, Lifecycle, Location, Model, ModelError, Pins, Source};
 use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
 
 /// Answer over HTTP: POST a picture to /v1/classify, read /docs
 ///
 /// Serves every model folder in --models, or the models that --model names, or else the model that ships with senet. The first one answers
-/// requests that name no model.
+/// requests that name no model. With --pull, models of `senet zoo list` are fetched while the probes already answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -44,6 +44,7 @@ Examples:
   senet serve                                          the bundled model at 127.0.0.1:8080
   senet serve --models ./models --http-addr 0.0.0.0:80
   senet serve --model ./seresnet50.onnx --workers 4
+  senet serve --model seresnet50 --pull                a model of the zoo, fetched first
   SENET_HTTP_ADDR=0.0.0.0:8080 senet serve --config senet.toml
   senet serve --print-config > senet.toml";
 
@@ -125,7 +126,7 @@ impl From<Http> for HttpConfig {
 
 /// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
 pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
-    let files = Files { models: args.models.folder()?.map(Path::to_owned), named: args.model, options };
+    let source = source(&args.models, &args.model, options)?;
     let default = AdmissionConfig::default();
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
@@ -135,7 +136,7 @@ pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
         return Err(CliError::Configuration("model_control is true, expected admin_addr to be set too, where models are then controlled".to_owned()));
     }
     let config = ServerConfig { http, admission, drain, limits: args.limits.into(), simd: options.simd, watch };
-    let models = Lifecycle::new(files, args.lifecycle.require);
+    let models = Lifecycle::new(source, args.lifecycle.require);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
     Ok(runtime.block_on(serve(config, models))?)
 }
@@ -147,4 +148,35 @@ async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError
     info!(%addr, simd = %simd.level(), workers, "listening on http://{addr}, documentation at http://{addr}/docs");
     let shutdown = shutdown_signal()?;
     server.run(models, shutdown).await
+}
+
+/// Models in files, some of which come from the zoo when they are looked for and not there.
+struct Fetched {
+    files: Files,
+    from_zoo: Vec<Found>,
+}
+
+impl Source for Fetched {
+    fn list(&self, pins: &Pins) -> Result<Vec<Candidate>, ModelError> {
+        self.from_zoo.iter().try_for_each(|found| found.fetch(|line| info!("{line}"))).map_err(|error| ModelError::Fetch(error.into()))?;
+        self.files.list(pins)
+    }
+
+    fn load(&self, candidate: &Candidate) -> Result<Model, ModelError> {
+        self.files.load(candidate)
+    }
+}
+
+/// Models of the zoo are known by their folders from here on, which may be elsewhere than names are looked up.
+fn source(models: &Models, named: &[String], options: LoadOptions) -> Result<Fetched, CliError> {
+    let mut source = Fetched { files: Files { models: models.folder()?.map(Path::to_owned), named: vec![], options }, from_zoo: vec![] };
+    for reference in named {
+        let found = models.find_in_zoo(reference)?;
+        source.files.named.push(match found.as_ref().map(|found| &found.location) {
+            Some(Location::Folder { path, .. }) => path.display().to_string(),
+            _ => reference.clone(),
+        });
+        source.from_zoo.extend(found);
+    }
+    Ok(source)
 }

@@ -30,14 +30,32 @@ pub(super) fn parse<C: Parser>(argv: impl IntoIterator<Item = OsString>) -> Resu
     let mut command = with_environment(C::command());
     let peek = command.clone().ignore_errors(true).try_get_matches_from(&argv).map_err(CliError::CommandLine)?;
     let mut file = File::default();
-    if let (Some(path), Some(subcommand)) = (peek.get_one::<PathBuf>("config"), peek.subcommand_name()) {
+    if let (Some(path), Some(_)) = (peek.get_one::<PathBuf>("config"), peek.subcommand_name()) {
         file = File::read(path, &command).map_err(CliError::configuration)?;
-        command = file.as_defaults(command, subcommand).map_err(CliError::configuration)?;
+        command = file.as_defaults(command, &subcommands(&peek)).map_err(CliError::configuration)?;
     }
     let matches = command.clone().try_get_matches_from(&argv).map_err(|error| blame(error, &argv))?;
     let cli = C::from_arg_matches(&matches).map_err(CliError::CommandLine)?;
     command.build();
     Ok((cli, Effective { command, matches, file }))
+}
+
+/// The subcommand that was typed, and its own, as in `zoo pull`.
+fn subcommands(matches: &ArgMatches) -> Vec<&str> {
+    std::iter::successors(matches.subcommand(), |(_, matches)| matches.subcommand()).map(|(name, _)| name).collect()
+}
+
+/// The options of `command` and of everything below it.
+fn options(command: &Command) -> Vec<&Arg> {
+    command.get_subcommands().flat_map(options).chain(command.get_arguments()).filter(|arg| is_setting(arg)).collect()
+}
+
+/// `command` with `change` made to what `path` leads to.
+fn change(command: Command, path: &[&str], change_it: impl FnOnce(Command) -> Command) -> Command {
+    match path {
+        [] => change_it(command),
+        [first, rest @ ..] => command.mut_subcommand(first, |sub| change(sub, rest, change_it)),
+    }
 }
 
 fn is_setting(arg: &Arg) -> bool {
@@ -57,7 +75,7 @@ fn with_environment(command: Command) -> Command {
         let takes_part = arg.get_long().is_some() && arg.get_id() != "print_config";
         if takes_part && env::var_os(&name).is_none_or(|value| !value.is_empty()) { arg.env(name) } else { arg }
     };
-    command.mut_args(attach).mut_subcommands(|sub| sub.mut_args(attach))
+    command.mut_args(attach).mut_subcommands(with_environment)
 }
 
 /// Tells a wrong value in the environment, which is bad configuration, from one that was typed, which is bad usage.
@@ -98,12 +116,12 @@ impl File {
     fn read(path: &Path, command: &Command) -> Result<Self, TomlFileError> {
         let text = std::fs::read_to_string(path).map_err(|source| TomlFileError::Read { file: path.to_owned(), source })?;
         let entries: BTreeMap<String, Spanned<Value>> = toml_file::parse(path, &text)?;
-        let options = || command.get_subcommands().chain([command]).flat_map(Command::get_arguments).filter(|arg| is_setting(arg));
+        let options = options(command);
         let mut values = BTreeMap::new();
         for (key, entry) in entries {
             let line = toml_file::line_of(&text, Some(entry.span()));
-            if !options().any(|arg| arg.get_id() == key.as_str()) {
-                let nearest = nearest(&key, options().map(|arg| arg.get_id().as_str())).unwrap_or_default().to_owned();
+            if !options.iter().any(|arg| arg.get_id() == key.as_str()) {
+                let nearest = nearest(&key, options.iter().map(|arg| arg.get_id().as_str())).unwrap_or_default().to_owned();
                 return Err(TomlFileError::UnknownKey { file: path.to_owned(), line, key, nearest });
             }
             let as_text = as_text(entry.get_ref()).ok_or_else(|| TomlFileError::Value {
@@ -118,17 +136,17 @@ impl File {
         Ok(Self { path: path.to_owned(), values })
     }
 
-    /// `command` with the file's values as the defaults of the options of `subcommand`.
-    fn as_defaults(&self, mut command: Command, subcommand: &str) -> Result<Command, String> {
+    /// `command` with the file's values as the defaults of the options of the subcommand at `path`.
+    fn as_defaults(&self, mut command: Command, path: &[&str]) -> Result<Command, String> {
         for (key, values) in &self.values {
             let find = |command: &Command| command.get_arguments().find(|arg| arg.get_id() == key.as_str()).cloned();
-            let own = command.find_subcommand(subcommand).and_then(find);
+            let own = path.iter().try_fold(&command, |command, name| command.find_subcommand(name)).and_then(find);
             if let Some(arg) = own.as_ref().or(find(&command).as_ref()) {
                 self.check(arg, key, values)?;
             }
             let set = |arg: Arg| arg.default_values(values);
             command = match own {
-                Some(_) => command.mut_subcommand(subcommand, |sub| sub.mut_arg(key, set)),
+                Some(_) => change(command, path, |sub| sub.mut_arg(key, set)),
                 None if find(&command).is_some() => command.mut_arg(key, set),
                 None => command,
             };

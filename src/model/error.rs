@@ -100,6 +100,9 @@ pub enum ModelError {
         /// Where the other lies.
         second: String,
     },
+    /// A model that was to be fetched first did not come.
+    #[error("{0}")]
+    Fetch(Box<dyn std::error::Error + Send + Sync>),
     /// The network cannot be loaded, or fails in its first run.
     #[error("{}: {source}", file.display())]
     Engine {
