@@ -130,17 +130,26 @@ pub(crate) fn named(name: &str, engine: FakeEngine, version: u64) -> Model {
 
 type Load = Box<dyn FnMut(Option<u64>) -> Result<Model, ModelError> + Send>;
 
+/// What lies on a [`Shelf`].
+struct Item {
+    name: String,
+    /// Which change of any shelf this was.
+    change: usize,
+    load: Arc<Mutex<Load>>,
+}
+
 /// A source that a test fills.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Mutex<Vec<(String, usize, Arc<Mutex<Load>>)>>>);
+pub(crate) struct Shelf(Arc<Mutex<Vec<Item>>>);
 
 impl Shelf {
     /// Has a model called `name` from now on, changed if there was one; `load` is handed the version that was asked for.
     pub(crate) fn put(&self, name: &str, load: impl FnMut(Option<u64>) -> Result<Model, ModelError> + Send + 'static) {
         static CHANGES: AtomicUsize = AtomicUsize::new(0);
-        let item = (name.to_owned(), CHANGES.fetch_add(1, Ordering::SeqCst), Arc::new(Mutex::new(Box::new(load) as Load)));
+        let load = Arc::new(Mutex::new(Box::new(load) as Load));
+        let item = Item { name: name.to_owned(), change: CHANGES.fetch_add(1, Ordering::SeqCst), load };
         let mut items = self.0.lock().unwrap();
-        match items.iter_mut().find(|(known, ..)| known == name) {
+        match items.iter_mut().find(|known| known.name == name) {
             Some(place) => *place = item,
             None => items.push(item),
         }
@@ -155,14 +164,14 @@ impl Shelf {
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        self.0.lock().unwrap().retain(|(known, ..)| known != name);
+        self.0.lock().unwrap().retain(|item| item.name != name);
     }
 }
 
 impl Source for Shelf {
     fn list(&self, pins: &Pins) -> Result<Vec<Candidate>, ModelError> {
         let items = self.0.lock().unwrap();
-        let candidate = |(name, change, _): &(String, usize, _)| Candidate {
+        let candidate = |Item { name, change, .. }: &Item| Candidate {
             name: name.clone(),
             place: format!("shelf/{name}"),
             location: Location::Folder { path: name.into(), version: pins.get(name).copied() },
@@ -173,7 +182,7 @@ impl Source for Shelf {
     }
 
     fn load(&self, candidate: &Candidate) -> Result<Model, ModelError> {
-        let load = self.0.lock().unwrap().iter().find(|(name, ..)| *name == candidate.name).map(|(.., load)| Arc::clone(load)).unwrap();
+        let load = self.0.lock().unwrap().iter().find(|item| item.name == candidate.name).map(|item| Arc::clone(&item.load)).unwrap();
         let Location::Folder { version, .. } = candidate.location else { unreachable!() };
         load.lock().unwrap()(version)
     }
