@@ -71,6 +71,17 @@ fn a_jpeg_that_pretends_to_be_whole_is_an_error() {
 }
 
 #[test]
+fn a_progressive_jpeg_has_every_scan_once() {
+    let bytes = file("progressive_420.jpg");
+    let last_scan = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let (before, scan) = (&bytes[..last_scan], &bytes[last_scan..bytes.len() - 2]);
+    let decode_with = |scans: &[&[u8]]| decode(&[before, &scans.concat(), &[0xff, 0xd9]].concat(), &Limits::default());
+    assert!(decode_with(&[scan]).is_ok());
+    let refusals = [decode_with(&[]), decode_with(&[scan, scan])].map(|result| result.unwrap_err().to_string());
+    assert_eq!(refusals, ["undecodable jpeg: it ends before its last scan", "undecodable jpeg: its scans do not follow on each other"]);
+}
+
+#[test]
 fn damaged_files_never_panic() {
     let mut random = Random(7);
     std::panic::set_hook(Box::new(|_| {}));

@@ -290,11 +290,11 @@ mod tests {
 
     #[test]
     fn restart_markers_are_counted_modulo_eight() {
-        let coded = [1, 0xff, 0x00, 0xff, 0xff, 0xd1, 7, 0xff, 0xd3];
+        let coded = [1, 0xff, 0x00, 0xff, 0xff, 0xd5, 7, 0xff, 0xd7];
         let mut bits = Bits::new(&coded);
-        assert_eq!(bits.restart(9), Ok(()));
+        assert_eq!(bits.restart(13), Ok(()));
         bits.refill();
         assert_eq!(bits.take(8), 7);
-        assert!(bits.restart(10).is_err(), "the third comes where the second should");
+        assert!(bits.restart(14).is_err(), "number 15 comes where 14 should");
     }
 }
