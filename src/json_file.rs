@@ -1,64 +1,27 @@
 //! JSON files of others, read with errors that name file, line, key and value.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path as Keys, Segment};
 
-/// Why a JSON file was not understood.
-#[derive(Debug, thiserror::Error)]
-pub enum JsonFileError {
-    /// The file could not be read.
-    #[error("cannot read {}: {source}", file.display())]
-    Read {
-        /// Which file.
-        file: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The file is not JSON.
-    #[error("{}, line {line}: {reason}", file.display())]
-    Syntax {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// The parser's words.
-        reason: String,
-    },
-    /// A value of the wrong type or out of range.
-    #[error("{}, line {line}: {key} is {value}, expected {expected}", file.display())]
-    Value {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// With what it lies in, dotted.
-        key: String,
-        /// As JSON.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
-}
+use crate::text_file::{self, TextFileError};
 
 /// Reads `file` as a `T`; `null` is read as a missing entry where `T` has an `Option` for it.
 ///
 /// # Errors
-/// [`JsonFileError`].
-pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, JsonFileError> {
-    let text = fs::read_to_string(file).map_err(|source| JsonFileError::Read { file: file.to_owned(), source })?;
-    parse(file, &text)
+/// [`TextFileError`].
+pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, TextFileError> {
+    parse(file, &text_file::read(file)?)
 }
 
-fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, JsonFileError> {
+fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, TextFileError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explain(file, text, error.path(), error.inner()))
 }
 
-fn explain(file: &Path, text: &str, keys: &Keys, error: &serde_json::Error) -> JsonFileError {
+fn explain(file: &Path, text: &str, keys: &Keys, error: &serde_json::Error) -> TextFileError {
     let (file, line) = (file.to_owned(), error.line());
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
@@ -67,9 +30,9 @@ fn explain(file: &Path, text: &str, keys: &Keys, error: &serde_json::Error) -> J
             let value = serde_json::from_str::<Value>(text).ok().and_then(|root| find(&root, keys).map(Value::to_string));
             let key = keys.to_string();
             let key = if key == "." { "the file".to_owned() } else { key };
-            JsonFileError::Value { file, line, key, value: value.unwrap_or_default(), expected: expected.replace('`', "\"") }
+            TextFileError::Value { file, line, key, value: value.unwrap_or_default(), expected: expected.replace('`', "\"") }
         }
-        _ => JsonFileError::Syntax { file, line, reason: message.to_owned() },
+        _ => TextFileError::Syntax { file, line, reason: message.to_owned() },
     }
 }
 

@@ -27,6 +27,7 @@ pub mod model;
 mod nearest;
 mod ops;
 mod sha256;
+mod text_file;
 mod toml_file;
 
 #[cfg(feature = "server")]

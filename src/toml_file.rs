@@ -1,85 +1,35 @@
 //! TOML files of ours, read with errors that name file, line, key and value, and for an unknown key the nearest known one.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::nearest::nearest;
-
-/// Why a TOML file was not understood.
-#[derive(Debug, thiserror::Error)]
-pub enum TomlFileError {
-    /// The file could not be read.
-    #[error("cannot read {}: {source}", file.display())]
-    Read {
-        /// Which file.
-        file: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{}, line {line}: {reason}", file.display())]
-    Syntax {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// The parser's words.
-        reason: String,
-    },
-    /// A key that means nothing here.
-    #[error("{}, line {line}: unknown key {key:?}, the nearest known one is {nearest:?}", file.display())]
-    UnknownKey {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// With its tables, dotted.
-        key: String,
-        /// The last part alone.
-        nearest: String,
-    },
-    /// A value of the wrong type or out of range.
-    #[error("{}, line {line}: {key} is {value}, expected {expected}", file.display())]
-    Value {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// With its tables, dotted.
-        key: String,
-        /// As the file has it.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
-}
+use crate::text_file::{self, TextFileError};
 
 /// Reads `file` as a `T`, whose unknown keys `serde(deny_unknown_fields)` refuses.
 ///
 /// # Errors
-/// [`TomlFileError`].
-pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, TomlFileError> {
-    let text = fs::read_to_string(file).map_err(|source| TomlFileError::Read { file: file.to_owned(), source })?;
-    parse(file, &text)
+/// [`TextFileError`].
+pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, TextFileError> {
+    parse(file, &text_file::read(file)?)
 }
 
 /// Reads `text`, the content of `file`, as a `T`.
 ///
 /// # Errors
-/// Every [`TomlFileError`] but `Read`.
-pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, TomlFileError> {
+/// Every [`TextFileError`] but `Read`.
+pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, TextFileError> {
     let syntax = |error: toml::de::Error| {
         let reason = error.message().replace('\n', ", ");
-        TomlFileError::Syntax { file: file.to_owned(), line: line_of(text, error.span()), reason }
+        TextFileError::Syntax { file: file.to_owned(), line: line_of(text, error.span()), reason }
     };
     let deserializer = toml::Deserializer::parse(text).map_err(syntax)?;
     serde_path_to_error::deserialize(deserializer).map_err(|error| explain(file, text, &error))
 }
 
-fn explain(file: &Path, text: &str, error: &serde_path_to_error::Error<toml::de::Error>) -> TomlFileError {
+fn explain(file: &Path, text: &str, error: &serde_path_to_error::Error<toml::de::Error>) -> TextFileError {
     let (file, key) = (file.to_owned(), error.path().to_string());
     let message = error.inner().message();
     let span = error.inner().span();
@@ -89,12 +39,12 @@ fn explain(file: &Path, text: &str, error: &serde_path_to_error::Error<toml::de:
     match words.next() {
         Some(unknown) if message.starts_with("unknown field") => {
             let nearest = nearest(unknown, words).unwrap_or_default().to_owned();
-            TomlFileError::UnknownKey { file, line, key, nearest }
+            TextFileError::UnknownKey { file, line, key, nearest }
         }
         _ => {
             let value = span.and_then(|span| text.get(span)).unwrap_or_default().to_owned();
             let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected).replace('`', "\"");
-            TomlFileError::Value { file, line, key, value, expected }
+            TextFileError::Value { file, line, key, value, expected }
         }
     }
 }

@@ -57,6 +57,9 @@ struct Http {
     /// Where /metrics and the probes are answered; /metrics is then no longer at --http-addr
     #[arg(long, value_name = "ADDR", value_parser = address)]
     admin_addr: Option<SocketAddr>,
+    /// Let operators load and unload models at --admin-addr: POST /v1/models/<name>/load, with ?version=<N> for one of its versions, or /unload
+    #[arg(long)]
+    model_control: bool,
     /// Largest request body
     #[arg(long, value_name = "BYTES", default_value_t = HttpConfig::default().max_body_bytes, value_parser = whole(1u64..))]
     max_body_bytes: u64,
@@ -86,9 +89,6 @@ struct Life {
     /// How often to look for new and changed models; SIGHUP looks at once [default: never]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     watch: Option<HumanDuration>,
-    /// Let operators load and unload models at --admin-addr: POST /v1/models/<name>/load, with ?version=<N> for one of its versions, or /unload
-    #[arg(long)]
-    model_control: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,7 +113,7 @@ impl From<Http> for HttpConfig {
         Self {
             http_addr: args.http_addr,
             admin_addr: args.admin_addr,
-            model_control: false,
+            model_control: args.model_control,
             max_body_bytes: args.max_body_bytes,
             max_images_per_request: args.max_images_per_request,
             header_timeout: args.header_timeout.0,
@@ -131,7 +131,7 @@ pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
     let watch = args.lifecycle.watch.map(|interval| interval.0);
-    let http = HttpConfig { model_control: args.lifecycle.model_control, ..args.http.into() };
+    let http: HttpConfig = args.http.into();
     if http.model_control && http.admin_addr.is_none() {
         return Err(CliError::Configuration("model_control is true, expected admin_addr to be set too, where models are then controlled".to_owned()));
     }

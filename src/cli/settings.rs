@@ -16,7 +16,8 @@ use toml::{Spanned, Value};
 
 use super::error::CliError;
 use crate::nearest::nearest;
-use crate::toml_file::{self, TomlFileError};
+use crate::text_file::{self, TextFileError};
+use crate::toml_file;
 
 /// Options that are no settings: they say where settings come from or what to show.
 const NOT_SETTINGS: [&str; 4] = ["config", "print_config", "help", "version"];
@@ -113,8 +114,8 @@ struct File {
 }
 
 impl File {
-    fn read(path: &Path, command: &Command) -> Result<Self, TomlFileError> {
-        let text = std::fs::read_to_string(path).map_err(|source| TomlFileError::Read { file: path.to_owned(), source })?;
+    fn read(path: &Path, command: &Command) -> Result<Self, TextFileError> {
+        let text = text_file::read(path)?;
         let entries: BTreeMap<String, Spanned<Value>> = toml_file::parse(path, &text)?;
         let options = options(command);
         let mut values = BTreeMap::new();
@@ -122,9 +123,9 @@ impl File {
             let line = toml_file::line_of(&text, Some(entry.span()));
             if !options.iter().any(|arg| arg.get_id() == key.as_str()) {
                 let nearest = nearest(&key, options.iter().map(|arg| arg.get_id().as_str())).unwrap_or_default().to_owned();
-                return Err(TomlFileError::UnknownKey { file: path.to_owned(), line, key, nearest });
+                return Err(TextFileError::UnknownKey { file: path.to_owned(), line, key, nearest });
             }
-            let as_text = as_text(entry.get_ref()).ok_or_else(|| TomlFileError::Value {
+            let as_text = as_text(entry.get_ref()).ok_or_else(|| TextFileError::Value {
                 file: path.to_owned(),
                 line,
                 key: key.clone(),

@@ -18,7 +18,7 @@ const LABELS: &str = include_str!("../../models/cifar10_se_resnet/labels.txt");
 /// Its files.
 ///
 /// # Errors
-/// [`ModelError::Toml`], if the program was built with a broken `model.toml`.
+/// [`ModelError::File`], if the program was built with a broken `model.toml`.
 pub(super) fn files() -> Result<Files, ModelError> {
     let manifest_path = Path::new("bundled/model.toml");
     Ok(Files {

@@ -4,8 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::inference::EngineError;
-pub use crate::json_file::JsonFileError;
-pub use crate::toml_file::TomlFileError;
+pub use crate::text_file::TextFileError;
 
 /// Why a model was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +43,9 @@ pub enum ModelError {
         /// The model's folder.
         folder: PathBuf,
     },
-    /// `model.toml` is not understood.
+    /// `model.toml`, or a JSON file beside the network, is not understood.
     #[error(transparent)]
-    Toml(#[from] TomlFileError),
-    /// A JSON file beside the network is not understood.
-    #[error(transparent)]
-    Json(#[from] JsonFileError),
+    File(#[from] TextFileError),
     /// A value of `model.toml`, or of another file, that is well formed and yet impossible.
     #[error("{}: {key} is {value}, expected {expected}", file.display())]
     Value {

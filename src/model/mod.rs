@@ -29,7 +29,7 @@ use crate::image::InputContract;
 use crate::inference::{Engine, OutputActivation};
 
 pub use description::Description;
-pub use error::{JsonFileError, ModelError, TomlFileError};
+pub use error::{ModelError, TextFileError};
 #[cfg(feature = "server")]
 pub use lifecycle::{ControlError, Lifecycle};
 pub use location::Location;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::error::ZooError;
 use crate::image::Interpolation;
-use crate::model::TomlFileError;
+use crate::model::TextFileError;
 use crate::nearest::nearest;
 use crate::toml_file;
 
@@ -74,12 +74,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// Naming file, key, value and expectation: names that are no file names, lengths of 0 or above [`MAX_MODEL_BYTES`], malformed checksums.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, TomlFileError> {
+    pub fn parse(file: &Path, text: &str) -> Result<Self, TextFileError> {
         let mut catalogue: Self = toml_file::parse(file, text)?;
         if let Some(name) = catalogue.models.keys().find(|name| !is_plain(name)) {
             let line = toml_file::line_of(text, text.find(name.as_str()).map(|at| at..at));
             let (value, expected) = (format!("{name:?}"), format!("names of {PLAIN}"));
-            return Err(TomlFileError::Value { file: file.to_owned(), line, key: "models".to_owned(), value, expected });
+            return Err(TextFileError::Value { file: file.to_owned(), line, key: "models".to_owned(), value, expected });
         }
         for (name, entry) in &mut catalogue.models {
             entry.name.clone_from(name);
@@ -160,7 +160,7 @@ mod tests {
 
     const LINE: &str = r#"n = { file = "n_1", bytes = 5, sha256 = "0000000000000000000000000000000000000000000000000000000000000000", classes = 2, size = [8, 8], crop_pct = 1.0, interpolation = "bicubic", mean = [0, 0, 0], std = [1, 1, 1] }"#;
 
-    fn parse(change: (&str, &str)) -> Result<Catalogue, TomlFileError> {
+    fn parse(change: (&str, &str)) -> Result<Catalogue, TextFileError> {
         let text = format!("license = \"MIT\"\n[models]\n{}\n", LINE.replacen(change.0, change.1, 1));
         Catalogue::parse(Path::new("zoo.toml"), &text)
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::TomlFileError;
+use crate::model::TextFileError;
 
 /// Why a model was not listed or pulled.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum ZooError {
     },
     /// The catalogue is not understood.
     #[error(transparent)]
-    Catalogue(#[from] TomlFileError),
+    Catalogue(#[from] TextFileError),
     /// An environment variable that says how to reach the zoo is wrong. Its value is not shown where it may hold a password.
     #[error("{variable} {problem}, expected {expected}")]
     Setting {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use serde::Serialize;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::http::problem::{Kind, Problem};
 use crate::http::state::AppState;
-use crate::model::{self, Description, Entry, NotServed};
+use crate::model::{self, ControlError, Description, Entry, Lifecycle, NotServed};
 
 #[derive(Serialize)]
 pub(crate) struct Models {
@@ -59,7 +61,7 @@ fn describe(state: &AppState, index: usize, entry: Entry) -> Listed {
 }
 
 /// What may follow `/load`.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     version: Option<u64>,
@@ -67,19 +69,26 @@ pub(crate) struct Wanted {
 
 /// Loads a model beside the running one and swaps it in.
 pub(crate) async fn load_model(
-    State(state): State<Arc<AppState>>,
-    Path(name): Path<String>,
-    wanted: Result<axum::extract::Query<Wanted>, axum::extract::rejection::QueryRejection>,
+    state: State<Arc<AppState>>,
+    path: Path<String>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Listed>, Problem> {
     let version = wanted.map_err(|error| Problem::new(Kind::InvalidParameter, error.body_text()))?.version;
-    let (models, asked) = (Arc::clone(state.models()), name.clone());
-    tokio::task::spawn_blocking(move || models.load(&asked, version)).await.map_err(Problem::internal)??;
-    describe_model(State(state), Path(name)).await
+    control(state, path, move |models, name| models.load(name, version).map(drop)).await
 }
 
 /// Stops serving a model.
-pub(crate) async fn unload_model(State(state): State<Arc<AppState>>, Path(name): Path<String>) -> Result<Json<Listed>, Problem> {
-    let (models, asked) = (Arc::clone(state.models()), name.clone());
-    tokio::task::spawn_blocking(move || models.unload(&asked)).await.map_err(Problem::internal)??;
-    describe_model(State(state), Path(name)).await
+pub(crate) async fn unload_model(state: State<Arc<AppState>>, path: Path<String>) -> Result<Json<Listed>, Problem> {
+    control(state, path, |models, name| Ok(models.unload(name)?)).await
+}
+
+/// Does `change`, which takes its turn among others, on a thread that may wait, and describes what came of it.
+async fn control(
+    state: State<Arc<AppState>>,
+    path: Path<String>,
+    change: impl FnOnce(&Lifecycle, &str) -> Result<(), ControlError> + Send + 'static,
+) -> Result<Json<Listed>, Problem> {
+    let (models, name) = (Arc::clone(state.models()), path.0.clone());
+    spawn_blocking(move || change(&models, &name)).await.map_err(Problem::internal)??;
+    describe_model(state, path).await
 }
