@@ -6,16 +6,17 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use tracing::{error, info, warn};
 
 use super::error::ModelError;
+use super::memory::Line;
 use super::registry::{NotServed, Registry, State};
 use super::source::{Candidate, Pins, Source};
-use super::{Description, Model, memory};
+use super::{Description, Model};
 use crate::admission::panic_message;
 
 /// The most memory that a load takes, for each byte of the model's files: measured 3.8 for SE-ResNet-50, less for larger networks.
@@ -278,28 +279,4 @@ fn announce(model: &Model) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Those who load, and the memory that they may take together.
-#[derive(Default)]
-struct Line {
-    inside: Mutex<(usize, u64)>,
-    left: Condvar,
-}
-
-impl Line {
-    /// Waits until `bytes` fit beside what the others inside may still take; who finds nobody inside need not fit.
-    fn enter(&self, bytes: u64) {
-        let too_many = |(count, taken): &mut (usize, u64)| *count > 0 && memory::available().is_some_and(|left| bytes.saturating_add(*taken) > left);
-        let mut inside = self.left.wait_while(lock(&self.inside), too_many).unwrap_or_else(PoisonError::into_inner);
-        inside.0 += 1;
-        inside.1 = inside.1.saturating_add(bytes);
-    }
-
-    fn leave(&self, bytes: u64) {
-        let mut inside = lock(&self.inside);
-        inside.0 -= 1;
-        inside.1 = inside.1.saturating_sub(bytes);
-        self.left.notify_all();
-    }
 }

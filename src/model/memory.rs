@@ -1,11 +1,40 @@
-//! How much memory is left, for those who could begin several things at once.
+//! Who may begin a load while others are at theirs: as many as fit into the memory that is left.
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Those who load, and the memory that they may take together.
+#[derive(Default)]
+pub(super) struct Line {
+    inside: Mutex<(usize, u64)>,
+    left: Condvar,
+}
+
+impl Line {
+    /// Waits until `bytes` fit beside what the others inside may still take; who finds nobody inside need not fit.
+    pub(super) fn enter(&self, bytes: u64) {
+        let too_many = |(count, taken): &mut (usize, u64)| *count > 0 && available().is_some_and(|left| bytes.saturating_add(*taken) > left);
+        let mut inside = self.left.wait_while(self.lock(), too_many).unwrap_or_else(PoisonError::into_inner);
+        inside.0 += 1;
+        inside.1 = inside.1.saturating_add(bytes);
+    }
+
+    pub(super) fn leave(&self, bytes: u64) {
+        let mut inside = self.lock();
+        inside.0 -= 1;
+        inside.1 = inside.1.saturating_sub(bytes);
+        self.left.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, u64)> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Bytes that this process may still take: what the machine has available, and what a memory limit of cgroup v2 leaves. `None` where neither
 /// is known.
-pub(super) fn available() -> Option<u64> {
+fn available() -> Option<u64> {
     [machine(), container()].into_iter().flatten().min()
 }
 
