@@ -40,6 +40,18 @@ async fn every_documented_path_exists_with_its_methods() {
     assert_eq!(checked, 13, "the routes of the router but /, which redirects");
 }
 
+/// The page at `/docs` follows every one of them, and shows nothing at all where one leads nowhere.
+#[tokio::test]
+async fn every_reference_in_the_document_leads_somewhere() {
+    let document = openapi(&App::new(FakeEngine::fast())).await;
+    let text = document.to_string();
+    let targets: BTreeSet<_> = text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(targets.len() > 20, "{targets:?}");
+    for target in targets {
+        assert!(document.pointer(target).is_some(), "{target} leads nowhere");
+    }
+}
+
 #[tokio::test]
 async fn every_problem_has_a_page_and_its_status_in_the_document() {
     let app = App::new(FakeEngine::fast());
