@@ -3,12 +3,15 @@
 //! `fast_image_resize` has weights of 16 bits and filters vertically first, where Pillow has 22 bits and mostly filters horizontally first; the
 //! two differ by a level here and there. Only the window that a crop keeps is computed, with the weights of the whole resize.
 
+pub(super) mod kernels;
+
 use std::ops::Range;
 
 use image::RgbImage;
 
+use self::kernels::{Kernels, ROWS, Taps};
 use super::Interpolation;
-use super::weights::{Axis, Filter, PRECISION_BITS, Weights};
+use super::weights::{Axis, Filter, Weights};
 
 /// A window of a resized picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,35 +60,35 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// The `columns` of the `rows`, both counted in the whole picture.
-    fn rows(&self, rows: Range<usize>, columns: Range<usize>) -> impl Iterator<Item = &[u8]> {
-        let columns = 3 * (columns.start - self.left)..3 * (columns.end - self.left);
-        let rows = rows.start - self.top..rows.end - self.top;
-        rows.map(move |y| &self.samples[3 * self.width * y..][columns.clone()])
+    /// From the pixel `x`, `y` on, counted in the whole picture.
+    fn from(&self, x: usize, y: usize) -> &[u8] {
+        &self.samples[3 * (self.width * (y - self.top) + x - self.left)..]
     }
 
     /// The horizontal pass over `rows`.
     fn narrow(&self, rows: Range<usize>, weights: &Weights) -> Vec<u8> {
-        let mut result = vec![0; 3 * weights.sources.len() * rows.len()];
-        let span = weights.span();
-        let targets = result.chunks_exact_mut(3 * weights.sources.len().max(1));
-        for (row, target) in self.rows(rows, span.clone()).zip(targets) {
-            filter_row(row, span.start, weights, target);
+        let (kernels, left) = (Kernels::detect(), weights.span().start);
+        let taps = Taps::new(weights.iter().map(|(sources, weights)| (sources.start - left..sources.end - left, weights)));
+        let mut result = vec![0; 3 * taps.len() * rows.len().next_multiple_of(ROWS)];
+        for (y, target) in rows.clone().step_by(ROWS).zip(result.chunks_exact_mut((3 * taps.len() * ROWS).max(1))) {
+            let sources = std::array::from_fn(|row| self.from(left, (y + row).min(rows.end - 1)));
+            if sources[ROWS - 1].len() < taps.reach() {
+                let copies = sources.map(|row| row.iter().copied().chain(std::iter::repeat(0)).take(taps.reach()).collect::<Vec<_>>());
+                kernels.filter_rows(copies.each_ref().map(Vec::as_slice), &taps, target);
+            } else {
+                kernels.filter_rows(sources, &taps, target);
+            }
         }
+        result.truncate(3 * taps.len() * rows.len());
         result
     }
 
     /// The vertical pass over `columns`.
     fn shorten(&self, columns: Range<usize>, weights: &Weights) -> Vec<u8> {
-        let stride = 3 * columns.len();
+        let (kernels, stride) = (Kernels::detect(), 3 * columns.len());
         let mut result = vec![0; stride * weights.sources.len()];
-        let mut sums = vec![0; stride];
         for ((sources, weights), target) in weights.iter().zip(result.chunks_exact_mut(stride.max(1))) {
-            sums.fill(ROUNDING);
-            for (row, weight) in self.rows(sources, columns.clone()).zip(weights) {
-                add(row, *weight, &mut sums);
-            }
-            target.iter_mut().zip(&sums).for_each(|(target, sum)| *target = to_sample(*sum));
+            kernels.sum_rows(self.from(columns.start, sources.start), 3 * self.width, weights, target);
         }
         result
     }
@@ -106,28 +109,61 @@ fn convolve(picture: &RgbImage, horizontal: &Axis, vertical: &Axis, filter: &Fil
     }
 }
 
-/// One row of RGB, whose first pixel is the source pixel `left`, to the columns that `weights` makes of it.
-fn filter_row(row: &[u8], left: usize, weights: &Weights, target: &mut [u8]) {
-    let pixels = row.as_chunks::<3>().0;
-    for ((sources, weights), target) in weights.iter().zip(target.as_chunks_mut::<3>().0) {
-        let mut sums = [ROUNDING; 3];
-        for (pixel, weight) in pixels[sources.start - left..sources.end - left].iter().zip(weights) {
-            for (sum, sample) in sums.iter_mut().zip(pixel) {
-                *sum += i32::from(*sample) * weight;
-            }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One pass, straight from the definition: `rows` of pixels, each made along itself.
+    fn along(rows: &[Vec<[u8; 3]>], weights: &Weights) -> Vec<Vec<[u8; 3]>> {
+        let sample = |row: &[[u8; 3]], sources: Range<usize>, weights: &[i32], channel: usize| {
+            let sum: i64 = row[sources].iter().zip(weights).map(|(pixel, weight)| i64::from(pixel[channel]) * i64::from(*weight)).sum();
+            ((sum + (1 << 21)) >> 22).clamp(0, 255) as u8
+        };
+        let line =
+            |row: &Vec<[u8; 3]>| weights.iter().map(|(sources, weights)| [0, 1, 2].map(|of| sample(row, sources.clone(), weights, of))).collect();
+        rows.iter().map(line).collect()
+    }
+
+    fn turned(rows: &[Vec<[u8; 3]>]) -> Vec<Vec<[u8; 3]>> {
+        (0..rows[0].len()).map(|x| rows.iter().map(|row| row[x]).collect()).collect()
+    }
+
+    fn resized_as_defined(picture: &RgbImage, window: &Window, filter: &Filter) -> Vec<u8> {
+        let whole = |axis: usize, source| Axis { source, resized: window.resized[axis], window: 0..window.resized[axis] };
+        let [horizontal, vertical] = [whole(0, picture.width()), whole(1, picture.height())];
+        let [columns, rows] = [&horizontal, &vertical].map(|axis| Weights::new(axis, filter));
+        let picture: Vec<Vec<[u8; 3]>> = picture.rows().map(|row| row.map(|pixel| pixel.0).collect()).collect();
+        let resized = if vertical_first(&horizontal, &vertical) {
+            along(&turned(&along(&turned(&picture), &rows)), &columns)
+        } else {
+            turned(&along(&turned(&along(&picture, &columns)), &rows))
+        };
+        let [(left, width), (top, height)] = [0, 1].map(|axis| (window.origin[axis] as usize, window.size[axis] as usize));
+        resized[top..top + height].iter().flat_map(|row| row[left..left + width].as_flattened()).copied().collect()
+    }
+
+    /// A side of the picture, of the resized one, and the window's start and size in that.
+    fn axis() -> impl Strategy<Value = [u32; 4]> {
+        (1..40_u32, 1..40_u32).prop_flat_map(|(source, resized)| {
+            (0..resized).prop_flat_map(move |origin| (1..=resized - origin).prop_map(move |size| [source, resized, origin, size]))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_is_that_part_of_the_whole_resize(
+            [width, to_width, left, columns] in axis(),
+            [height, to_height, top, rows] in axis(),
+            samples in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(255)], 3 * 40 * 40),
+            interpolation in prop_oneof![Just(Interpolation::Bilinear), Just(Interpolation::Bicubic), Just(Interpolation::Lanczos)],
+        ) {
+            let (Some(picture), Some(filter)) = (RgbImage::from_raw(width, height, samples), Filter::of(interpolation)) else { return Ok(()) };
+            // The picture ends where its memory does, so that reading on is noticed.
+            let picture = RgbImage::from_fn(width, height, |x, y| *picture.get_pixel(x, y));
+            let window = Window { resized: [to_width, to_height], origin: [left, top], size: [columns, rows] };
+            prop_assert_eq!(resize(&picture, &window, interpolation), resized_as_defined(&picture, &window, &filter));
         }
-        *target = sums.map(to_sample);
     }
-}
-
-fn add(row: &[u8], weight: i32, sums: &mut [i32]) {
-    for (sum, sample) in sums.iter_mut().zip(row) {
-        *sum += i32::from(*sample) * weight;
-    }
-}
-
-const ROUNDING: i32 = 1 << (PRECISION_BITS - 1);
-
-fn to_sample(sum: i32) -> u8 {
-    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }

@@ -4,9 +4,7 @@ use std::f64::consts::PI;
 use std::ops::Range;
 
 use super::Interpolation;
-
-/// Bits behind the point of a weight: 32 less 8 for the sample and 2 for the overshoot of the filters.
-pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
+use super::resize::kernels::PRECISION_BITS;
 
 /// One dimension of a resize.
 pub(super) struct Axis {

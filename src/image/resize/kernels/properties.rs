@@ -1,0 +1,97 @@
+//! Every instruction set against the scalar reference, and that against what the numbers mean.
+
+use std::io::Write;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// The best instruction set but the scalar one; where there is none, says so past the capture of the test harness.
+fn other() -> Option<Kernels> {
+    let best = Kernels::detect();
+    if best == Kernels::Scalar {
+        let line = "skipped: resizing: this machine has no other instruction set for it\n";
+        std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+    }
+    (best != Kernels::Scalar).then_some(best)
+}
+
+/// Where a pixel's sources begin, and their weights.
+type Pixel = (usize, Vec<i32>);
+
+fn pixels() -> impl Strategy<Value = Vec<Pixel>> {
+    let weight = prop_oneof![any::<i32>(), -(1 << 22)..(1 << 22), -(1 << 16)..(1 << 16), Just(1 << 15), Just(-1 << 15)];
+    vec((0..60_usize, vec(weight, 0..14)), 0..20)
+}
+
+fn taps(pixels: &[Pixel]) -> Taps {
+    Taps::new(pixels.iter().map(|(start, weights)| (*start..start + weights.len(), weights.as_slice())))
+}
+
+fn filtered(kernels: Kernels, samples: &[u8], taps: &Taps) -> Vec<u8> {
+    let mut target = vec![7; 3 * ROWS * taps.len() + 5];
+    // Rows end where the last one must, so that reading on is noticed.
+    let row = |row: usize| &samples[50 * row..][..taps.reach()];
+    kernels.filter_rows(std::array::from_fn(row), taps, &mut target);
+    target
+}
+
+proptest! {
+    #[test]
+    fn filtered_rows_are_equal(pixels in pixels(), samples in vec(any::<u8>(), 400)) {
+        let (Some(kernels), taps) = (other(), taps(&pixels)) else { return Ok(()) };
+        prop_assert_eq!(filtered(kernels, &samples, &taps), filtered(Kernels::Scalar, &samples, &taps));
+    }
+
+    #[test]
+    fn summed_rows_are_equal(samples in vec(any::<u8>(), 900), weights in vec(any::<i32>(), 0..8), width in 0..110_usize, gap in 0..10_usize) {
+        let Some(kernels) = other() else { return Ok(()) };
+        let summed = |kernels: Kernels| {
+            let mut target = vec![7; width];
+            kernels.sum_rows(&samples, width + gap, &weights, &mut target);
+            target
+        };
+        prop_assert_eq!(summed(kernels), summed(Kernels::Scalar));
+    }
+
+    #[test]
+    fn a_filtered_pixel_is_the_weighted_sum_of_its_sources(pixels in pixels(), samples in vec(any::<u8>(), 400)) {
+        let taps = taps(&pixels);
+        let made = filtered(Kernels::Scalar, &samples, &taps);
+        for (at, sample) in made[..3 * ROWS * taps.len()].iter().enumerate() {
+            let (row, (start, weights)) = (at / (3 * taps.len()), &pixels[at / 3 % taps.len()]);
+            let source = |n: usize| samples[50 * row + 3 * (start + n) + at % 3];
+            prop_assert_eq!(*sample, rounded(weights.iter().enumerate().map(|(n, weight)| (source(n), *weight))));
+        }
+        prop_assert!(made[3 * ROWS * taps.len()..].iter().all(|sample| *sample == 7));
+    }
+
+    #[test]
+    fn a_summed_sample_is_the_weighted_sum_of_its_column(samples in vec(any::<u8>(), 500), weights in vec(-(1 << 21)..(1 << 21), 0..5), width in 0..100_usize) {
+        let mut target = vec![7; width];
+        Kernels::Scalar.sum_rows(&samples, width, &weights, &mut target);
+        for (x, sample) in target.iter().enumerate() {
+            prop_assert_eq!(*sample, rounded(weights.iter().enumerate().map(|(y, weight)| (samples[y * width + x], *weight))));
+        }
+    }
+}
+
+/// The sum of products less its fraction, rounded, as far as 32 bits hold it.
+fn rounded(products: impl Iterator<Item = (u8, i32)>) -> u8 {
+    let exact: i64 = products.map(|(sample, weight)| i64::from(sample) * i64::from(weight)).sum();
+    let wrapped = (exact + (1 << 21)) as i32;
+    (wrapped >> 22).clamp(0, 255) as u8
+}
+
+#[test]
+fn no_byte_is_read_that_a_row_need_not_have() {
+    let taps = taps(&[(3, vec![1 << 22; 4]), (0, vec![])]);
+    assert_eq!(taps.reach(), 25, "three bytes for each of seven pixels, and four");
+    for kernels in [Kernels::Scalar, Kernels::detect()] {
+        let short = std::panic::catch_unwind(|| kernels.filter_rows([&[0; 24]; ROWS], &taps, &mut [0; 24]));
+        assert!(short.is_err(), "{kernels:?}");
+        let narrow = std::panic::catch_unwind(|| kernels.filter_rows([&[0; 25]; ROWS], &taps, &mut [0; 23]));
+        assert!(narrow.is_err(), "{kernels:?}");
+    }
+}
