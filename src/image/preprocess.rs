@@ -9,6 +9,8 @@
 //! (`3 · H · W`) and half-filtered rows or columns (`3 · W · picture height` or `3 · H · picture width`): less than 8 MB for a picture of 50
 //! megapixels (8000×6250) and a network of 224×224, beside the 150 MB of the decoded picture itself.
 
+use std::ops::Range;
+
 use image::RgbImage;
 
 use super::resize::{Window, resize};
@@ -82,34 +84,64 @@ fn background(contract: &InputContract, channel: usize) -> usize {
 /// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size and layout.
 fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract) -> Vec<f32> {
     let [height, width] = contract.size.map(|side| side as usize);
-    let area = height * width;
     let left = margin(contract.size[1], kept_width, contract.resize);
     let top = margin(contract.size[0], kept_height, contract.resize);
-    let mut tensor = vec![0.0; 3 * area];
-    for channel in 0..3 {
-        let table = table(contract, channel);
-        let source = match contract.color {
-            Color::Rgb => channel,
-            Color::Bgr => 2 - channel,
-        };
-        // Where the channel's first value lies, and how far its next pixel and row are.
-        let (first, pixel_step, row_step) = match contract.layout {
-            Layout::Nchw => (channel * area, 1, width),
-            Layout::Nhwc => (channel, 3, 3 * width),
-        };
-        let plane = &mut tensor[first..];
-        if contract.size != [kept_height, kept_width] {
-            plane.iter_mut().step_by(pixel_step).take(area).for_each(|value| *value = table[background(contract, channel)]);
-        }
-        let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).zip(plane.chunks_mut(row_step).skip(top));
-        for (row, line) in rows {
-            let values = line.iter_mut().step_by(pixel_step).skip(left);
-            for (pixel, value) in row.as_chunks::<3>().0.iter().zip(values) {
-                *value = table[usize::from(pixel[source])];
-            }
-        }
+    let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
+    let places = (top..).map(|y| y * width + left..y * width + left + kept_width as usize);
+    let tables = [0, 1, 2].map(|channel| table(contract, channel));
+    let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| tables[channel][background(contract, channel)]));
+    let mut tensor = vec![0.0; 3 * height * width];
+    match contract.layout {
+        Layout::Nchw => write_planes(rows.zip(places), contract.color, tables, blank, &mut tensor),
+        Layout::Nhwc => write_pixels(rows.zip(places), contract.color, &tables, blank, tensor.as_chunks_mut().0),
     }
     tensor
+}
+
+/// Writes rows of pixels, each with its place in a plane.
+fn write_planes<'a>(
+    rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
+    color: Color,
+    mut tables: [[f32; 256]; 3],
+    blank: Option<[f32; 3]>,
+    tensor: &mut [f32],
+) {
+    let area = (tensor.len() / 3).max(1);
+    let mut planes: Vec<&mut [f32]> = tensor.chunks_exact_mut(area).collect();
+    planes.iter_mut().zip(blank.into_iter().flatten()).for_each(|(plane, blank)| plane.fill(blank));
+    if color == Color::Bgr {
+        planes.reverse();
+        tables.reverse();
+    }
+    for (row, place) in rows {
+        let mut lines = planes.iter_mut().map(|plane| plane[place.clone()].iter_mut());
+        let mut next = || lines.next().unwrap_or_default();
+        for (pixel, ((red, green), blue)) in row.iter().zip(next().zip(next()).zip(next())) {
+            [*red, *green, *blue] = look_up(&tables, *pixel);
+        }
+    }
+}
+
+/// Writes rows of pixels, each with its place in the picture.
+fn write_pixels<'a>(
+    rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
+    color: Color,
+    tables: &[[f32; 256]; 3],
+    blank: Option<[f32; 3]>,
+    pixels: &mut [[f32; 3]],
+) {
+    blank.into_iter().for_each(|blank| pixels.fill(blank));
+    for (row, place) in rows {
+        for (pixel, values) in row.iter().zip(&mut pixels[place]) {
+            let [red, green, blue] = *pixel;
+            *values = look_up(tables, if color == Color::Bgr { [blue, green, red] } else { *pixel });
+        }
+    }
+}
+
+#[inline(always)]
+fn look_up(tables: &[[f32; 256]; 3], [first, second, third]: [u8; 3]) -> [f32; 3] {
+    [tables[0][usize::from(first)], tables[1][usize::from(second)], tables[2][usize::from(third)]]
 }
 
 /// What every 8-bit value becomes in one channel.
