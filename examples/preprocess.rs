@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use senet::image::{Limits, decode, preprocess};
+use senet::image::{Limits, decode_part, needed, preprocess};
 use senet::inference::LoadOptions;
 use senet::model::{Location, Model};
 
@@ -17,8 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [folder, image] = arguments.as_slice() else { return Err("expected FOLDER IMAGE".into()) };
     let model = Model::load(&Location::Folder { path: PathBuf::from(folder), version: None }, LoadOptions::default())?;
     model.warnings().iter().for_each(|warning| eprintln!("{warning}"));
-    let picture = decode(&std::fs::read(image)?, &Limits::default())?;
-    let input = preprocess(picture.pixels, model.contract());
+    let (_, picture) = decode_part(&std::fs::read(image)?, &Limits::default(), |size| needed(size, model.contract()))?;
+    let input = preprocess(picture, model.contract());
     io::stdout().write_all(&input.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 
 use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summarise};
-use crate::image::{DecodeError, ImageInfo, Limits, decode, preprocess};
+use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess};
 use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
 use crate::model::Model;
 
@@ -184,10 +184,11 @@ impl Classifier {
         let start = Instant::now();
         self.check(model, options)?;
         ticket.check()?;
-        let decoded = decode(image, &self.limits)?;
+        let contract = model.contract();
+        let (info, picture) = decode_part(image, &self.limits, |size| needed(size, contract))?;
         let decode = start.elapsed();
         ticket.check()?;
-        let input = preprocess(decoded.pixels, model.contract());
+        let input = preprocess(picture, contract);
         let preprocess = start.elapsed() - decode;
         ticket.check()?;
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
@@ -199,7 +200,7 @@ impl Classifier {
         let timing = Timing { decode, preprocess, inference: ran - decode - preprocess, postprocess: total - ran, total, ..Timing::default() };
         Ok(Classification {
             model: Answerer { name: model.name().to_owned(), version: model.version().to_owned() },
-            image: decoded.info,
+            image: info,
             predictions,
             attention,
             preprocessing: model.fingerprint().to_owned(),

@@ -7,7 +7,7 @@
 //!
 //! # The way of a request
 //!
-//! bytes → [`image::decode`] → [`image::preprocess`] → [`inference::Engine::run`] → [`inference::top_k`] and [`attention::summarise`] →
+//! bytes → [`image::decode_part`] → [`image::preprocess`] → [`inference::Engine::run`] → [`inference::top_k`] and [`attention::summarise`] →
 //! [`classifier::Classification`]. [`classifier::Classifier::classify`] is that line of code.
 //!
 //! # Modules

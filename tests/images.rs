@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use senet::image::{Color, DecodeError, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
+use senet::image::{Color, DecodeError, InputContract, Interpolation, Layout, Limits, Region, Resize, decode, decode_part, needed, preprocess};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
@@ -44,6 +44,63 @@ fn every_kind_of_file_decodes_as_pillow_does() {
         let (max, mean) = difference(&decoded.pixels, &pillow(&format!("decode/pillow/{name}.png")));
         assert_eq!(max, 0, "{name}: mean {mean}");
     }
+}
+
+/// As [`identity`], of a crop so small that it leaves most of the fixtures out.
+fn crops() -> impl Iterator<Item = InputContract> {
+    let sizes = [([9, 9], 12), ([20, 7], 40), ([1, 1], 61), ([33, 40], 40)];
+    let filters = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic, Interpolation::Lanczos];
+    let contracts = sizes.into_iter().flat_map(move |size| filters.map(|filter| (size, filter)));
+    contracts.map(|((size, to), interpolation)| InputContract { size, resize: Resize::ShorterSide, resize_to: [to; 2], interpolation, ..identity() })
+}
+
+#[test]
+fn the_part_that_a_crop_needs_is_that_of_the_whole() {
+    for (name, _, bytes) in files() {
+        let whole = decode(&bytes, &Limits::default()).unwrap();
+        for contract in crops() {
+            let (info, part) = decode_part(&bytes, &Limits::default(), |size| needed(size, &contract)).unwrap();
+            assert_eq!(info, whole.info, "{name}");
+            assert!(preprocess(part, &contract) == preprocess(whole.pixels.clone(), &contract), "{name}: {contract:?}");
+        }
+    }
+}
+
+#[test]
+fn any_region_is_decoded_and_every_other_is_cut_to_the_picture() {
+    let [pixel, nothing, everything] = [5..6, 70..90, 0..u32::MAX];
+    for (name, extension, bytes) in files() {
+        for (columns, rows) in [(&pixel, &pixel), (&pixel, &everything), (&everything, &pixel), (&nothing, &pixel), (&pixel, &nothing)] {
+            let region = Region { columns: columns.clone(), rows: rows.clone() };
+            let part = decode_part(&bytes, &Limits::default(), |_| region.clone());
+            assert!(part.is_ok(), "{name}.{extension}: {region:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_outside_the_part_that_is_needed_is_an_error_still() {
+    let contract = InputContract { size: [1, 1], resize: Resize::ShorterSide, resize_to: [47, 47], ..identity() };
+    let decode_middle =
+        |bytes: &[u8]| decode_part(bytes, &Limits::default(), |size| needed(size, &contract)).map(|_| ()).map_err(|error| error.to_string());
+    for (name, extension, bytes) in files() {
+        for percent in [20, 80, 95, 99] {
+            for tail in [[].as_slice(), &[0xff, 0xd9]] {
+                let cut = [&bytes[..bytes.len() * percent / 100], tail].concat();
+                let expected = decode(&cut, &Limits::default()).map(|_| ()).map_err(|error| error.to_string());
+                assert_eq!(decode_middle(&cut), expected, "{name}.{extension} cut to {percent} %");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_orientation_behind_the_pixels_of_a_jpeg_is_ignored_as_pillow_does() {
+    let bytes = file("orientation_6.jpg");
+    let start = bytes.windows(6).position(|window| window == b"Exif\0\0").unwrap() - 4;
+    let end = start + 2 + usize::from(u16::from_be_bytes([bytes[start + 2], bytes[start + 3]]));
+    let moved = [&bytes[..start], &bytes[end..bytes.len() - 2], &bytes[start..end], &[0xff, 0xd9]].concat();
+    assert_eq!(decode(&moved, &Limits::default()).unwrap().info.orientation, 1);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod contract;
 mod decode;
+mod part;
 mod preprocess;
 mod resize;
 mod weights;
 
 pub use contract::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
-pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode};
-pub use preprocess::preprocess;
+pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode, decode_part};
+pub use part::{Part, Region};
+pub use preprocess::{needed, preprocess};

@@ -11,18 +11,25 @@
 
 use std::ops::Range;
 
-use image::RgbImage;
+use super::resize::{Window, resize, sources};
+use super::{Color, InputContract, Layout, Part, Region, Resize};
 
-use super::resize::{Window, resize};
-use super::{Color, InputContract, Layout, Resize};
+/// The pixels of a picture of `size`, width and height, that [`preprocess`] makes the tensor of.
+pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
+    sources(size, &window(size, contract), contract.interpolation)
+}
 
-/// Resizes, crops and normalises `pixels`; the result is in `contract.layout`, row-major, `3 · H · W` values.
+/// Resizes, crops and normalises `picture`, which may be a whole `RgbImage`; the result is in `contract.layout`, row-major, `3 · H · W` values.
 ///
 /// Where the window is smaller than the network's input, it is centred on black or on the mean colour, which are normalised like any colour.
-pub fn preprocess(pixels: RgbImage, contract: &InputContract) -> Vec<f32> {
-    let window = window([pixels.width(), pixels.height()], contract);
-    let kept = resize(&pixels, &window, contract.interpolation);
-    drop(pixels);
+///
+/// # Panics
+/// When `picture` is a part that lacks pixels which are [`needed`].
+pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32> {
+    let picture = picture.into();
+    let window = window(picture.size, contract);
+    let kept = resize(&picture, &window, contract.interpolation);
+    drop(picture);
     normalise(&kept, window.size, contract)
 }
 
@@ -151,7 +158,7 @@ fn table(contract: &InputContract, channel: usize) -> [f32; 256] {
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
 
     use super::super::Interpolation;
     use super::*;

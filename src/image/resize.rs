@@ -7,11 +7,9 @@ pub(super) mod kernels;
 
 use std::ops::Range;
 
-use image::RgbImage;
-
 use self::kernels::{Kernels, ROWS, Taps};
-use super::Interpolation;
 use super::weights::{Axis, Filter, Weights};
+use super::{Interpolation, Part, Region};
 
 /// A window of a resized picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,22 +25,36 @@ pub(super) struct Window {
 /// The `window` of `picture` resized to `window.resized`: RGB, row by row.
 ///
 /// Memory beside the result: at most `3 · picture height · window width` bytes, or `3 · picture width · window height`.
-pub(super) fn resize(picture: &RgbImage, window: &Window, interpolation: Interpolation) -> Vec<u8> {
-    let [horizontal, vertical] = [(0, picture.width()), (1, picture.height())].map(|(axis, source)| Axis {
-        source,
-        resized: window.resized[axis],
-        window: window.origin[axis]..window.origin[axis] + window.size[axis],
-    });
+///
+/// # Panics
+/// When `picture` lacks pixels of [`sources`].
+pub(super) fn resize(picture: &Part, window: &Window, interpolation: Interpolation) -> Vec<u8> {
+    let [horizontal, vertical] = window.axes(picture.size);
+    let [left, top] = picture.origin.map(|at| at as usize);
+    let picture = View { samples: picture.pixels.as_raw(), width: picture.pixels.width() as usize, left, top };
     match Filter::of(interpolation) {
-        None => pick(picture, &horizontal.nearest(), &vertical.nearest()),
-        Some(filter) => convolve(picture, &horizontal, &vertical, &filter),
+        None => pick(&picture, &horizontal.nearest(), &vertical.nearest()),
+        Some(filter) => convolve(&picture, &horizontal, &vertical, &filter),
     }
 }
 
-fn pick(picture: &RgbImage, columns: &[usize], rows: &[usize]) -> Vec<u8> {
-    let stride = 3 * picture.width() as usize;
-    let lines = rows.iter().map(|y| picture.as_raw()[y * stride..][..stride].as_chunks::<3>().0);
-    lines.flat_map(|line| columns.iter().flat_map(|x| line[*x])).collect()
+/// The pixels that [`resize`] needs of a picture of `size`.
+pub(super) fn sources(size: [u32; 2], window: &Window, interpolation: Interpolation) -> Region {
+    let filter = Filter::of(interpolation);
+    let [columns, rows] = window.axes(size).map(|axis| axis.span(filter.as_ref()));
+    Region { columns, rows }
+}
+
+impl Window {
+    /// Of a picture of `size`.
+    fn axes(&self, size: [u32; 2]) -> [Axis; 2] {
+        [0, 1].map(|axis| Axis { source: size[axis], resized: self.resized[axis], window: self.origin[axis]..self.origin[axis] + self.size[axis] })
+    }
+}
+
+fn pick(picture: &View, columns: &[usize], rows: &[usize]) -> Vec<u8> {
+    let lines = rows.iter().map(|y| picture.from(picture.left, *y).as_chunks::<3>().0);
+    lines.flat_map(|line| columns.iter().flat_map(|x| line[x - picture.left])).collect()
 }
 
 /// Pillow's order of the passes since version 13; the rounding between them makes it matter.
@@ -94,9 +106,8 @@ impl View<'_> {
     }
 }
 
-fn convolve(picture: &RgbImage, horizontal: &Axis, vertical: &Axis, filter: &Filter) -> Vec<u8> {
+fn convolve(picture: &View, horizontal: &Axis, vertical: &Axis, filter: &Filter) -> Vec<u8> {
     let [columns, rows] = [horizontal, vertical].map(|axis| Weights::new(axis, filter));
-    let picture = View { samples: picture.as_raw(), width: picture.width() as usize, left: 0, top: 0 };
     if vertical_first(horizontal, vertical) {
         let span = columns.span();
         let samples = picture.shorten(span.clone(), &rows);
@@ -111,6 +122,7 @@ fn convolve(picture: &RgbImage, horizontal: &Axis, vertical: &Axis, filter: &Fil
 
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
     use proptest::prelude::*;
 
     use super::*;
@@ -144,6 +156,12 @@ mod tests {
         resized[top..top + height].iter().flat_map(|row| row[left..left + width].as_flattened()).copied().collect()
     }
 
+    fn cut(picture: &RgbImage, Region { columns, rows }: &Region) -> Part {
+        let pixel = |x, y| *picture.get_pixel(columns.start + x, rows.start + y);
+        let pixels = RgbImage::from_fn(columns.len() as u32, rows.len() as u32, pixel);
+        Part { pixels, origin: [columns.start, rows.start], size: picture.dimensions().into() }
+    }
+
     /// A side of the picture, of the resized one, and the window's start and size in that.
     fn axis() -> impl Strategy<Value = [u32; 4]> {
         (1..40_u32, 1..40_u32).prop_flat_map(|(source, resized)| {
@@ -152,6 +170,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn nearest_pixels_are_found_in_the_part_that_is_needed([width, to_width, left, columns] in axis(), [height, to_height, top, rows] in axis()) {
+            let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 0]));
+            let window = Window { resized: [to_width, to_height], origin: [left, top], size: [columns, rows] };
+            let needed = sources([width, height], &window, Interpolation::Nearest);
+            let part = resize(&cut(&picture, &needed), &window, Interpolation::Nearest);
+            prop_assert_eq!(part, resize(&picture.into(), &window, Interpolation::Nearest));
+        }
+
         #[test]
         fn a_window_is_that_part_of_the_whole_resize(
             [width, to_width, left, columns] in axis(),
@@ -163,7 +190,10 @@ mod tests {
             // The picture ends where its memory does, so that reading on is noticed.
             let picture = RgbImage::from_fn(width, height, |x, y| *picture.get_pixel(x, y));
             let window = Window { resized: [to_width, to_height], origin: [left, top], size: [columns, rows] };
-            prop_assert_eq!(resize(&picture, &window, interpolation), resized_as_defined(&picture, &window, &filter));
+            let expected = resized_as_defined(&picture, &window, &filter);
+            let needed = sources([width, height], &window, interpolation);
+            prop_assert_eq!(&resize(&cut(&picture, &needed), &window, interpolation), &expected);
+            prop_assert_eq!(resize(&picture.into(), &window, interpolation), expected);
         }
     }
 }

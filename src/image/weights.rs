@@ -19,6 +19,28 @@ impl Axis {
         f64::from(self.source) / f64::from(self.resized)
     }
 
+    /// The source pixels that the pixel `x` of the resized picture is made of.
+    fn sources(&self, x: u32, filter: &Filter) -> Range<u32> {
+        let (centre, support) = (self.centre(x), filter.support * self.scale().max(1.0));
+        // The casts saturate at zero, and truncate as C's do.
+        (centre - support + 0.5) as u32..((centre + support + 0.5) as u32).min(self.source)
+    }
+
+    /// Where the middle of the pixel `x` lies in the source.
+    fn centre(&self, x: u32) -> f64 {
+        (f64::from(x) + 0.5) * self.scale()
+    }
+
+    /// The source pixels that any pixel of the window is made of; `filter` is as [`Filter::of`] gives it.
+    pub(super) fn span(&self, filter: Option<&Filter>) -> Range<u32> {
+        let Some(filter) = filter else {
+            let sources = self.nearest();
+            return sources.first().map_or(0, |x| *x as u32)..sources.last().map_or(0, |x| *x as u32 + 1);
+        };
+        let (first, last) = (self.window.start, self.window.end.saturating_sub(1));
+        self.sources(first, filter).start..self.sources(last, filter).end
+    }
+
     /// The source index of every pixel of the window.
     pub(super) fn nearest(&self) -> Vec<usize> {
         let scale = self.scale();
@@ -87,22 +109,17 @@ pub(super) struct Weights {
 impl Weights {
     /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`.
     pub(super) fn new(axis: &Axis, filter: &Filter) -> Self {
-        let scale = axis.scale();
-        let stretch = scale.max(1.0);
-        let support = filter.support * stretch;
+        let stretch = axis.scale().max(1.0);
         let mut weights = Self { sources: Vec::with_capacity(axis.window.len()), values: Vec::new() };
         let mut row = Vec::new();
         for x in axis.window.clone() {
-            let centre = (f64::from(x) + 0.5) * scale;
-            // The casts saturate at zero, and truncate as C's do.
-            let start = (centre - support + 0.5) as u32;
-            let end = ((centre + support + 0.5) as u32).min(axis.source);
+            let (centre, sources) = (axis.centre(x), axis.sources(x, filter));
             row.clear();
-            row.extend((start..end).map(|x| (filter.weight)((f64::from(x) - centre + 0.5) * (1.0 / stretch))));
+            row.extend(sources.clone().map(|x| (filter.weight)((f64::from(x) - centre + 0.5) * (1.0 / stretch))));
             let sum: f64 = row.iter().sum();
             let norm = if sum == 0.0 { 1.0 } else { sum };
             weights.values.extend(row.iter().map(|weight| to_fixed(weight / norm)));
-            weights.sources.push(start as usize..end as usize);
+            weights.sources.push(sources.start as usize..sources.end as usize);
         }
         weights
     }

@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     if let Some(levels) = channel_levels(bytes) {
         stretch_as_pillow(&mut pixels, levels);
     }
-    Ok(Stored { pixels, orientation: Orientation::NoTransforms })
+    Ok(Stored { part: pixels.into(), orientation: Orientation::NoTransforms })
 }
 
 fn fail(reason: impl ToString) -> DecodeError {

@@ -33,7 +33,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let palette = decoder.palette().map_err(fail)?;
     let mut pixels = RgbImage::new(width, height);
     paint(&mut pixels, &indices, palette, &place);
-    Ok(Stored { pixels, orientation: Orientation::NoTransforms })
+    Ok(Stored { part: pixels.into(), orientation: Orientation::NoTransforms })
 }
 
 /// Whether the blocks go on to the trailer, without decoding them (GIF89a specification, appendix B); `None` where they are cut.

@@ -18,13 +18,17 @@ mod exif;
 mod gif;
 mod jpeg;
 mod png;
+mod upright;
 mod webp;
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
 use serde::{Serialize, Serializer};
+
+use self::upright::{stored_region, upright, upright_size};
+use super::{Part, Region};
 
 /// What a picture may cost. All limits are checked before memory is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,44 +170,52 @@ pub enum DecodeError {
 
 /// What a format's decoder hands over.
 struct Stored {
-    pixels: RgbImage,
+    /// At least the region that is wanted.
+    part: Part,
     orientation: Orientation,
 }
+
+/// Which region is wanted of a stored picture of this width and height.
+type Wanted<'a> = dyn Fn([u32; 2], Orientation) -> Region + 'a;
 
 /// Decodes `bytes` to upright 8-bit RGB.
 ///
 /// # Errors
 /// [`DecodeError`]; limits are checked before pixels are read, and a file that ends early is an error, never a partial picture.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
+    let (info, part) = decode_part(bytes, limits, Region::whole)?;
+    Ok(Decoded { info, pixels: part.pixels })
+}
+
+/// As [`decode`], but at least the region that is `wanted` of an upright picture of that width and height.
+///
+/// A JPEG is transformed and held in memory no further than that region needs; other formats are decoded whole.
+///
+/// # Errors
+/// As [`decode`], wherever in the file the fault lies.
+pub fn decode_part(bytes: &[u8], limits: &Limits, wanted: impl Fn([u32; 2]) -> Region) -> Result<(ImageInfo, Part), DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
     let format = Format::sniff(bytes).ok_or(DecodeError::UnsupportedFormat)?;
-    let Stored { pixels, orientation } = read(format, bytes, limits)?;
-    let (width, height) = pixels.dimensions();
-    let info = ImageInfo { format, width, height, orientation: orientation.to_exif() };
-    Ok(Decoded { info, pixels: upright(pixels, orientation) })
+    let Stored { part, orientation } = read(format, bytes, limits, &|size, orientation| {
+        let upright_size = upright_size(size, orientation);
+        stored_region(wanted(upright_size).within(upright_size), size, orientation)
+    })?;
+    let [width, height] = part.size;
+    Ok((ImageInfo { format, width, height, orientation: orientation.to_exif() }, upright(part, orientation)))
 }
 
 /// Decoders meet hostile bytes here: a panic in one of them is the picture's fault and ends with the picture.
-fn read(format: Format, bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
-    let decode = match format {
-        Format::Jpeg => jpeg::decode,
-        Format::Png => png::decode,
-        Format::WebP => webp::decode,
-        Format::Gif => gif::decode,
-        Format::Bmp => bmp::decode,
+fn read(format: Format, bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<Stored, DecodeError> {
+    let decode = || match format {
+        Format::Jpeg => jpeg::decode(bytes, limits, wanted),
+        Format::Png => png::decode(bytes, limits),
+        Format::WebP => webp::decode(bytes, limits),
+        Format::Gif => gif::decode(bytes, limits),
+        Format::Bmp => bmp::decode(bytes, limits),
     };
-    catch_unwind(|| decode(bytes, limits)).unwrap_or_else(|_| Err(format.undecodable("its decoder panicked")))
-}
-
-fn upright(pixels: RgbImage, orientation: Orientation) -> RgbImage {
-    if orientation == Orientation::NoTransforms {
-        return pixels;
-    }
-    let mut picture = DynamicImage::ImageRgb8(pixels);
-    picture.apply_orientation(orientation);
-    picture.into_rgb8()
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(format.undecodable("its decoder panicked")))
 }
 
 /// Drops every fourth byte of `rgba`, in place.

@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let pixels = read_pixels(&mut reader, width, height)?;
     // To the very end: a missing end chunk is a truncated file, and EXIF may follow the pixels.
     reader.finish().map_err(fail)?;
-    Ok(Stored { pixels, orientation: exif::orientation(reader.info().exif_metadata.as_deref()) })
+    Ok(Stored { part: pixels.into(), orientation: exif::orientation(reader.info().exif_metadata.as_deref()) })
 }
 
 fn fail(error: png::DecodingError) -> DecodeError {

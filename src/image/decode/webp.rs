@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
         decoder.read_image(&mut pixels).map_err(fail)?;
         pixels
     };
-    Ok(Stored { pixels, orientation })
+    Ok(Stored { part: pixels.into(), orientation })
 }
 
 /// The RIFF header says how long the file is; the decoder itself does not notice missing chunks at the end.

@@ -16,9 +16,10 @@ use self::entropy::Entropy;
 use self::markers::{Frame, Markers, Scan};
 use self::render::Renderer;
 use self::store::Store;
-use super::{DecodeError, Format, Limits, Stored};
+use super::super::Part;
+use super::{DecodeError, Format, Limits, Stored, Wanted};
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<Stored, DecodeError> {
     let mut markers = Markers::new(bytes);
     let (scan, coded) = markers.next_scan().map_err(fail)?.ok_or_else(|| fail("it has no scan"))?;
     let frame = markers.frame().map_err(fail)?;
@@ -26,21 +27,24 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     let one_scan = !frame.progressive && scan.components.len() == frame.components.len();
     let coefficient_bytes = if one_scan { 0 } else { Store::bytes(&frame).div_ceil(u64::from(width) * u64::from(height)) };
     limits.check(width, height, 3 + coefficient_bytes)?;
-    let mut pixels = RgbImage::new(width, height);
-    let renderer = Renderer::new(&frame, markers.color(&frame), &mut pixels);
+    let orientation = markers.orientation();
+    let region = wanted([width, height], orientation);
+    let mut pixels = RgbImage::new(region.columns.len() as u32, region.rows.len() as u32);
+    let renderer = Renderer::new(&frame, markers.color(&frame), &region, &mut pixels);
     if one_scan {
         decode_scan(&frame, &scan, coded, &mut markers, renderer).map_err(fail)?;
     } else {
         Store::read(&frame, scan, coded, &mut markers).map_err(fail)?.render(&frame, renderer);
     }
-    Ok(Stored { pixels, orientation: markers.orientation() })
+    let part = Part { pixels, origin: [region.columns.start, region.rows.start], size: [width, height] };
+    Ok(Stored { part, orientation })
 }
 
 fn fail(reason: impl ToString) -> DecodeError {
     Format::Jpeg.undecodable(reason)
 }
 
-/// Decodes and renders a sequential scan of all components, and goes on to the end of the image.
+/// Decodes a sequential scan of all components, renders what is needed, and goes on to the end of the image.
 fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Markers<'a>, mut renderer: Renderer) -> Result<(), String> {
     let mut entropy = Entropy::new(coded, markers.restart_interval());
     let parts = scan.components.iter().map(|of| {
@@ -51,12 +55,15 @@ fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Ma
     for mcu_y in 0..frame.mcus_high() {
         for mcu_x in 0..frame.mcus_wide() {
             entropy.begin_mcu()?;
+            let needed = renderer.needs([mcu_x, mcu_y]);
             for (part, (of, sampling, dc, ac, steps)) in parts.iter().enumerate() {
                 for y in 0..sampling.vertical {
                     for x in 0..sampling.horizontal {
                         let mut block = [0; 64];
                         entropy.whole_block(part, dc, ac, &mut block)?;
-                        renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps);
+                        if needed {
+                            renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps);
+                        }
                     }
                 }
             }

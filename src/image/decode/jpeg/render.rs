@@ -3,20 +3,30 @@
 //! All of it is as libjpeg-turbo does by default: chroma of half the resolution is interpolated ("fancy upsampling", `jdsample.c`), other chroma
 //! repeated. Interpolation reaches one sample to every side, so that pixels of one row of MCUs need samples of the next one; what is kept for it
 //! is the last row of samples.
+//!
+//! Of a region of the picture, only MCUs that have its pixels, or the samples next to them, are transformed.
 
 use std::ops::Range;
 
+use super::super::super::Region;
 use super::entropy::Block;
 use super::kernels::{Kernels, ycc_pixel_to_rgb};
-use super::markers::{BLOCK, Color, Component, Frame};
+use super::markers::{BLOCK, Color, Component, Frame, Sampling};
+
+/// How far beside a pixel the samples lie, at most, that it is made of, in pixels.
+const REACH: usize = 1;
 
 /// Turns rows of MCUs to rows of pixels.
 pub(super) struct Renderer<'a> {
     frame: &'a Frame,
     color: Color,
     kernels: Kernels,
+    /// Columns and rows of the pixels that are made.
+    region: [Range<usize>; 2],
+    /// Columns and rows of the MCUs that these need.
+    mcus: [Range<usize>; 2],
     strips: Vec<Strip>,
-    /// RGB of the whole picture.
+    /// RGB of the region.
     pixels: &'a mut [u8],
 }
 
@@ -27,9 +37,11 @@ struct Strip {
     blocks_high: usize,
     /// The last row of samples of the row of MCUs before, then those of this one.
     samples: Vec<u8>,
+    /// The first block of a row.
+    first: usize,
     /// Samples in a row, those included that only fill the last MCU.
     stride: usize,
-    /// Samples in a row that the picture needs.
+    /// Samples in a row that the picture has.
     width: usize,
     /// Rows of samples that the picture needs, of the whole component.
     height: usize,
@@ -78,17 +90,21 @@ impl Upsampling {
 }
 
 impl Strip {
-    fn new(component: &Component, frame: &Frame) -> Self {
-        let (blocks_high, stride) = (component.sampling.vertical, BLOCK * frame.blocks(component)[0]);
+    /// For these columns of MCUs.
+    fn new(component: &Component, frame: &Frame, mcus: &Range<usize>) -> Self {
+        let Sampling { horizontal, vertical: blocks_high } = component.sampling;
+        let (first, stride) = (horizontal * mcus.start, BLOCK * horizontal * mcus.len());
+        let width = component.width.saturating_sub(BLOCK * first).min(stride);
         Self {
             upsampling: Upsampling::of(component, frame),
             blocks_high,
             samples: vec![0; stride * (1 + BLOCK * blocks_high)],
+            first,
             stride,
-            width: component.width,
+            width,
             height: component.height,
-            upsampled: vec![0; BLOCK * frame.mcus_wide() * frame.sampling.horizontal],
-            sums: vec![0; component.width + 2],
+            upsampled: vec![0; BLOCK * mcus.len() * frame.sampling.horizontal],
+            sums: vec![0; width + 2],
         }
     }
 
@@ -139,21 +155,36 @@ fn repeat_ends(sums: &mut [u16]) {
 }
 
 impl<'a> Renderer<'a> {
-    /// Writes to `pixels`, RGB as large as the picture.
-    pub(super) fn new(frame: &'a Frame, color: Color, pixels: &'a mut [u8]) -> Self {
-        let strips = frame.components.iter().map(|component| Strip::new(component, frame)).collect();
-        Self { frame, color, kernels: Kernels::detect(), strips, pixels }
+    /// Writes to `pixels`, RGB as large as the `region`, which lies within the picture.
+    pub(super) fn new(frame: &'a Frame, color: Color, region: &Region, pixels: &'a mut [u8]) -> Self {
+        let region = [&region.columns, &region.rows].map(|range| range.start as usize..range.end as usize);
+        let mcus = [(&region[0], frame.sampling.horizontal, frame.mcus_wide()), (&region[1], frame.sampling.vertical, frame.mcus_high())];
+        let mcus = mcus.map(|(pixels, blocks, all)| {
+            let end = (pixels.end + REACH).div_ceil(BLOCK * blocks).min(all);
+            (pixels.start.saturating_sub(REACH) / (BLOCK * blocks)).min(end)..end
+        });
+        let strips = frame.components.iter().map(|component| Strip::new(component, frame, &mcus[0])).collect();
+        Self { frame, color, kernels: Kernels::detect(), region, mcus, strips, pixels }
     }
 
-    /// Takes a block of component `of`: number `x` in its row, in row `y` of the row of MCUs.
+    /// Columns and rows of the MCUs whose blocks are to be taken.
+    pub(super) fn needed(&self) -> [Range<usize>; 2] {
+        self.mcus.clone()
+    }
+
+    pub(super) fn needs(&self, [mcu_x, mcu_y]: [usize; 2]) -> bool {
+        self.mcus[0].contains(&mcu_x) && self.mcus[1].contains(&mcu_y)
+    }
+
+    /// Takes a block of component `of` in a needed MCU: number `x` in its row, in row `y` of the row of MCUs.
     #[inline(always)]
     pub(super) fn transform(&mut self, of: usize, [x, y]: [usize; 2], block: &Block, steps: &Block) {
         let strip = &mut self.strips[of];
-        let first = (1 + BLOCK * y) * strip.stride + BLOCK * x;
+        let first = (1 + BLOCK * y) * strip.stride + BLOCK * (x - strip.first);
         self.kernels.inverse_transform(block, steps, &mut strip.samples[first..], strip.stride);
     }
 
-    /// Makes pixels of the row `mcu_y` of MCUs, all of whose blocks have been taken, except for the last row of pixels.
+    /// Makes pixels of the row `mcu_y` of MCUs, all of whose needed blocks have been taken, except for the last row of pixels.
     pub(super) fn finish_row(&mut self, mcu_y: usize) {
         let height = BLOCK * self.frame.sampling.vertical;
         let end = if mcu_y + 1 == self.frame.mcus_high() { self.frame.height } else { height * (mcu_y + 1) - 1 };
@@ -162,11 +193,12 @@ impl<'a> Renderer<'a> {
     }
 
     fn convert(&mut self, rows: Range<usize>, mcu_y: usize) {
-        let stride = 3 * self.frame.width;
-        let lines = self.pixels.chunks_exact_mut(stride).enumerate().take(rows.end).skip(rows.start);
-        for (y, line) in lines {
+        let [columns, lines] = &self.region;
+        let skipped = columns.start - BLOCK * self.frame.sampling.horizontal * self.mcus[0].start;
+        let lines = lines.clone().zip(self.pixels.chunks_exact_mut((3 * columns.len()).max(1)));
+        for (y, line) in lines.skip_while(|(y, _)| *y < rows.start).take_while(|(y, _)| *y < rows.end) {
             let rows = self.strips.iter_mut().map(|strip| strip.row(y, mcu_y, self.kernels));
-            let mut rows = rows.map(|row| &row[..self.frame.width]);
+            let mut rows = rows.map(|row| &row[skipped..][..columns.len()]);
             let mut next = || rows.next().unwrap_or_default();
             match self.color {
                 Color::Grey => line.as_chunks_mut::<3>().0.iter_mut().zip(next()).for_each(|(pixel, grey)| *pixel = [*grey; 3]),

@@ -2,7 +2,7 @@
 
 use super::entropy::{Block, Entropy};
 use super::huffman::Fault;
-use super::markers::{Frame, Markers, Scan};
+use super::markers::{Frame, Markers, Sampling, Scan};
 use super::render::Renderer;
 
 /// Bounds the work on a file of few bytes; encoders make some ten scans.
@@ -137,15 +137,17 @@ impl Store {
         Ok(entropy.rest())
     }
 
-    /// Makes pixels of the coefficients.
+    /// Makes the needed pixels of the coefficients.
     pub(super) fn render(&self, frame: &Frame, mut renderer: Renderer) {
-        for mcu_y in 0..frame.mcus_high() {
+        let [columns, rows] = renderer.needed();
+        for mcu_y in rows {
             for (of, (plane, component)) in self.planes.iter().zip(&frame.components).enumerate() {
-                let high = component.sampling.vertical;
+                let Sampling { horizontal: wide, vertical: high } = component.sampling;
                 let rows = plane.blocks.chunks_exact(plane.size[0]).take(plane.needed[1]).skip(mcu_y * high).take(high);
                 let Some(steps) = &plane.steps else { continue };
                 for (y, row) in rows.enumerate() {
-                    for (x, block) in row[..plane.needed[0]].iter().enumerate() {
+                    let blocks = row[..plane.needed[0]].iter().enumerate();
+                    for (x, block) in blocks.take(columns.end * wide).skip(columns.start * wide) {
                         renderer.transform(of, [x, y], block, steps);
                     }
                 }
