@@ -5,7 +5,7 @@
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
+use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, decode_part, needed, preprocess};
 
 const MEGABYTE: u64 = 1 << 20;
 
@@ -52,26 +52,76 @@ fn png(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
+const CONTRACT: InputContract = InputContract {
+    size: [224, 224],
+    resize: Resize::ShorterSide,
+    resize_to: [256, 256],
+    interpolation: Interpolation::Lanczos,
+    color: Color::Rgb,
+    layout: Layout::Nchw,
+    mean: [0.0; 3],
+    std: [1.0; 3],
+    scale: 1.0,
+};
+
 #[test]
 fn fifty_megapixels_cost_little_more_than_their_pixels() {
     let Some(_alone) = alone() else { return };
     let file = png(8000, 6250);
     let (decoded, decoding) = peak_bytes(|| decode(&file, &Limits::default()).unwrap());
     assert!((150_000_000..150_000_000 + 8 * MEGABYTE).contains(&decoding), "decoding took {decoding} bytes");
-    let contract = InputContract {
-        size: [224, 224],
-        resize: Resize::ShorterSide,
-        resize_to: [256, 256],
-        interpolation: Interpolation::Lanczos,
-        color: Color::Rgb,
-        layout: Layout::Nchw,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        scale: 1.0,
-    };
-    let (tensor, feeding) = peak_bytes(|| preprocess(decoded.pixels, &contract));
+    let (tensor, feeding) = peak_bytes(|| preprocess(decoded.pixels, &CONTRACT));
     assert_eq!(tensor.len(), 3 * 224 * 224);
     assert!(feeding < 8 * MEGABYTE, "preprocessing took {feeding} bytes");
+}
+
+/// A segment of a JPEG with its length.
+fn segment(marker: u8, data: &[u8]) -> Vec<u8> {
+    [&[0xff, marker], (data.len() as u16 + 2).to_be_bytes().as_slice(), data].concat()
+}
+
+/// A grey JPEG of 8000×6250 pixels in three components, the first sampled by `factors`; coded so that all data is zeros.
+///
+/// Every Huffman table has one symbol, whose code is a zero: a mean like the one before, the end of a block, or as many ended blocks as can be.
+fn jpeg(progressive: bool, factors: u8) -> Vec<u8> {
+    const BLOCKS: usize = 1000 * 784;
+    let table = |kind: u8, symbol: u8| segment(0xc4, &[[kind, 1].as_slice(), &[0; 15], &[symbol]].concat());
+    let scan = |components: &[u8], band: [u8; 2], bytes: usize| {
+        let components: Vec<u8> = components.iter().flat_map(|id| [*id, 0]).collect();
+        let header = [&[components.len() as u8 / 2], components.as_slice(), &band, &[0]].concat();
+        [segment(0xda, &header), vec![0; bytes]].concat()
+    };
+    let scans = if progressive {
+        let bands = [1, 2, 3].map(|id| scan(&[id], [1, 63], BLOCKS / (1 << 14) * 2 + 4)).concat();
+        [scan(&[1, 2, 3], [0, 0], 3 * BLOCKS / 8), bands].concat()
+    } else {
+        scan(&[1, 2, 3], [0, 63], 3 * BLOCKS / 4)
+    };
+    let size = [6250_u16, 8000].map(u16::to_be_bytes).concat();
+    [
+        vec![0xff, 0xd8],
+        segment(0xdb, &[[0].as_slice(), &[1; 64]].concat()),
+        segment(if progressive { 0xc2 } else { 0xc0 }, &[[8].as_slice(), &size, &[3, 1, factors, 0, 2, 0x11, 0, 3, 0x11, 0]].concat()),
+        table(0x00, 0),
+        table(0x10, if progressive { 0xe0 } else { 0 }),
+        scans,
+        vec![0xff, 0xd9],
+    ]
+    .concat()
+}
+
+#[test]
+fn fifty_megapixels_of_a_jpeg_cost_what_the_crop_needs_and_the_coefficients() {
+    let Some(_alone) = alone() else { return };
+    // The middle 5470×5470 of the picture with the filter's reach, and 128 bytes for each block where scans follow on each other.
+    let cut = 3 * 5615 * 5615;
+    for (progressive, factors, most) in [(false, 0x11, cut), (false, 0x22, cut), (true, 0x11, cut + 301_000_000), (true, 0x22, cut + 151_000_000)] {
+        let file = jpeg(progressive, factors);
+        let work = || decode_part(&file, &Limits::default(), |size| needed(size, &CONTRACT)).map(|(_, picture)| preprocess(picture, &CONTRACT));
+        let (tensor, peak) = peak_bytes(work);
+        assert!(tensor.unwrap().iter().all(|value| *value == 128.0));
+        assert!((most - 5_000_000..most + 8 * MEGABYTE).contains(&peak), "progressive: {progressive}, {factors:x}: {peak} bytes of {most}");
+    }
 }
 
 /// A PNG chunk with its length and checksum.
