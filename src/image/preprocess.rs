@@ -7,7 +7,8 @@
 //! # Memory
 //! Only what the crop keeps is computed, so that no picture, however elongated, takes more than the tensor (`12 · H · W` bytes), its pixels
 //! (`3 · H · W`) and half-filtered rows or columns (`3 · W · picture height` or `3 · H · picture width`): less than 8 MB for a picture of 50
-//! megapixels (8000×6250) and a network of 224×224, beside the 150 MB of the decoded picture itself.
+//! megapixels (8000×6250) and a network of 224×224, beside the 150 MB of the decoded picture itself, or
+//! the part of it that is [`needed`].
 
 use std::ops::Range;
 
