@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the kernels at every level: natively, under qemu-user as processors that have only AVX2 or neither, and on an emulated aarch64.
-# Builds tests/kernels-only, the kernels without the engine. Needs root on Debian; installs what it lacks.
+# Runs the tests of the kernels, those of pictures included, at every level: natively, under qemu-user as processors that have only AVX2 or neither,
+# and on an emulated aarch64. Builds tests/kernels-only, the kernels without the engine. Needs root on Debian; installs what it lacks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive
@@ -23,12 +23,16 @@ install_tools() {
 run_tests() {
   local expected=$1 level log=$target/log
   env "${@:2}" 2>&1 | tee "$log"
+  for image_kernels in jpeg resize; do
+    grep -q "^test $image_kernels::properties::.* ok$" "$log" || { say "no test of $image_kernels was run"; return 1; }
+    [[ " $expected " == *" avx2 "* ]] || grep -q "skipped: avx2 of $image_kernels" "$log" || { say "avx2 of $image_kernels was run, expected none"; return 1; }
+  done
   for level in avx2 avx512 neon; do
     if [[ " $expected " == *" $level "* ]]; then
       grep -q "^test kernels::properties::$level::.* ok$" "$log" || { say "no test of $level was run"; return 1; }
       ! grep -q "skipped: $level" "$log" || { say "$level was skipped, expected to run"; return 1; }
     else
-      ! grep -q "^test kernels::properties::$level::" "$log" || grep -q "skipped: $level" "$log" || { say "$level was run, expected none"; return 1; }
+      ! grep -q "^test kernels::properties::$level::" "$log" || grep -q "skipped: $level::" "$log" || { say "$level was run, expected none"; return 1; }
     fi
   done
 }

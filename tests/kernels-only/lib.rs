@@ -1,4 +1,12 @@
-//! The module `kernels` of senet as a crate of its own.
+//! The kernels of senet as a crate of their own.
 
 #[path = "../../src/kernels/mod.rs"]
 pub mod kernels;
+
+#[allow(dead_code, unused_imports, reason = "only the decoder around them uses all of it")]
+#[path = "../../src/image/decode/jpeg/kernels/mod.rs"]
+mod jpeg;
+
+#[allow(dead_code, reason = "only the resize around them uses all of it")]
+#[path = "../../src/image/resize/kernels/mod.rs"]
+mod resize;

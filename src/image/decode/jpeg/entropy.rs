@@ -1,10 +1,8 @@
 //! From coded data to coefficients, block by block (ITU-T T.81, F.2 for sequential scans, G.2 for progressive ones).
 
 use super::huffman::{Bits, Fault, Table};
+use super::kernels::Block;
 use super::markers::{NATURAL_ORDER, Scan};
-
-/// Coefficients, or quantisation steps, row by row.
-pub(super) type Block = [i16; 64];
 
 /// The coded data of one scan, and what is remembered from block to block.
 pub(super) struct Entropy<'a> {

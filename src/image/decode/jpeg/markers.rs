@@ -5,8 +5,8 @@ use std::rc::Rc;
 use image::metadata::Orientation;
 
 use super::super::exif;
-use super::entropy::Block;
 use super::huffman::{Fault, Table};
+use super::kernels::Block;
 use super::standard_tables::STANDARD_TABLES;
 
 /// Coefficients and quantisation steps lie row by row, where files have them in zigzag order; more than 63 stand for no coefficient.

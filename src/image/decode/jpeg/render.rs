@@ -9,8 +9,7 @@
 use std::ops::Range;
 
 use super::super::super::Region;
-use super::entropy::Block;
-use super::kernels::{Kernels, ycc_pixel_to_rgb};
+use super::kernels::{Block, Kernels, ycc_pixel_to_rgb};
 use super::markers::{BLOCK, Color, Component, Frame, Sampling};
 
 /// How far beside a pixel the samples lie, at most, that it is made of, in pixels.

@@ -1,7 +1,8 @@
 //! Pictures whose coefficients come in several scans, and are kept until the last one.
 
-use super::entropy::{Block, Entropy};
+use super::entropy::Entropy;
 use super::huffman::Fault;
+use super::kernels::Block;
 use super::markers::{Frame, Markers, Sampling, Scan};
 use super::render::Renderer;
 

@@ -1,4 +1,4 @@
-//! The arithmetic of a resize on whole rows, at every instruction set; the results are the same at all.
+//! The arithmetic of a resize on whole rows, at every instruction set; the results are the same at all. Knows nothing outside this folder.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -12,7 +12,7 @@ use std::ops::Range;
 use self::avx2::Avx2;
 
 /// Bits behind the point of a weight: 32 less 8 for the sample and 2 for the overshoot of the filters.
-pub(in super::super) const PRECISION_BITS: u32 = 32 - 8 - 2;
+pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// What a sum begins with, so that cutting its bits off rounds it.
 const ROUNDING: i32 = 1 << (PRECISION_BITS - 1);

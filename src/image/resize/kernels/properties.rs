@@ -1,18 +1,19 @@
 //! Every instruction set against the scalar reference, and that against what the numbers mean.
 
 use std::io::Write;
+use std::sync::Once;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 
-/// The best instruction set but the scalar one; where there is none, says so past the capture of the test harness.
+/// The instruction set to be compared; where there is none, says so once, past the capture of the test harness.
 fn other() -> Option<Kernels> {
+    static SAY: Once = Once::new();
     let best = Kernels::detect();
     if best == Kernels::Scalar {
-        let line = "skipped: resizing: this machine has no other instruction set for it\n";
-        std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+        SAY.call_once(|| std::io::stderr().write_all(b"skipped: avx2 of resize: this machine has none\n").expect("standard error is open"));
     }
     (best != Kernels::Scalar).then_some(best)
 }

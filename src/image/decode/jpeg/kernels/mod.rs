@@ -1,4 +1,4 @@
-//! The arithmetic of JPEG on whole blocks and rows, at every instruction set; bit for bit as libjpeg-turbo's.
+//! The arithmetic of JPEG on whole blocks and rows, at every instruction set; bit for bit as libjpeg-turbo's. Knows nothing outside this folder.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -10,7 +10,9 @@ pub(super) use scalar::ycc_pixel_to_rgb;
 
 #[cfg(target_arch = "x86_64")]
 use self::avx2::Avx2;
-use super::entropy::Block;
+
+/// Coefficients, or quantisation steps, row by row.
+pub(super) type Block = [i16; 64];
 
 /// Bits that the transform drops after its columns and after its rows: 13 of the factors and 3 of the transform, but 2 are kept in between.
 const PASS_SHIFTS: [u32; 2] = [11, 18];
