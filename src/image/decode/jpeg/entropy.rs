@@ -134,7 +134,7 @@ impl<'a> Entropy<'a> {
     /// For codes of no symbol, and coefficients outside the band.
     pub(super) fn refine_band(&mut self, ac: &Table, scan: &Scan, block: &mut Block) -> Result<(), Fault> {
         let [mut at, end] = scan.band;
-        let bit = 1 << scan.low_bit;
+        let (bit, known) = (1 << scan.low_bit, Known::of(block, scan.band));
         while at <= end && self.ended_bands == 0 {
             self.bits.refill();
             let symbol = self.bits.symbol(ac)?;
@@ -149,7 +149,7 @@ impl<'a> Entropy<'a> {
                 1 => -bit,
                 _ => return Err("a refinement has more than one bit"),
             };
-            at = self.refine_up_to(at, end, Some(run), bit, block);
+            at = self.refine_up_to(at, Some(run), bit, known, block);
             if value != 0 {
                 if at > end {
                     return Err(TOO_MANY);
@@ -159,29 +159,28 @@ impl<'a> Entropy<'a> {
             at += 1;
         }
         if self.ended_bands > 0 {
-            self.refine_up_to(at, end, None, bit, block);
+            self.refine_up_to(at, None, bit, known, block);
             self.ended_bands -= 1;
         }
         Ok(())
     }
 
-    /// Refines coefficients from `at` on up to the zero that `zeros` others precede, whose place is returned, or through `end`.
-    fn refine_up_to(&mut self, at: usize, end: usize, mut zeros: Option<u8>, bit: i16, block: &mut Block) -> usize {
-        for place in at..=end {
-            let coefficient = &mut block[natural(place)];
-            if *coefficient != 0 {
-                self.bits.refill();
-                if self.bits.take(1) == 1 && *coefficient & bit == 0 {
-                    *coefficient += if *coefficient > 0 { bit } else { -bit };
-                }
-            } else if let Some(zeros) = &mut zeros {
-                match zeros.checked_sub(1) {
-                    Some(less) => *zeros = less,
-                    None => return place,
-                }
-            }
+    /// Refines coefficients from `at` on up to the zero that `zeros` others precede, whose place is returned, or to the end of the band.
+    fn refine_up_to(&mut self, at: usize, zeros: Option<u8>, bit: i16, known: Known, block: &mut Block) -> usize {
+        let reached = known.zero(at, zeros);
+        // A copy stays in registers.
+        let mut bits = self.bits;
+        let mut places = known.nonzero & from(at) & !from(reached);
+        while places != 0 {
+            let coefficient = &mut block[natural(places.trailing_zeros() as usize)];
+            bits.refill();
+            // Both are as likely, so that a branch would be guessed wrong half the time.
+            let missing = i16::from(*coefficient & bit == 0) & bits.take(1) as i16;
+            *coefficient = coefficient.wrapping_add(missing * bit * coefficient.signum());
+            places &= places - 1;
         }
-        end + 1
+        self.bits = bits;
+        reached
     }
 
     fn predict(&mut self, of: usize, difference: i16) -> i16 {
@@ -194,6 +193,36 @@ impl<'a> Entropy<'a> {
     fn run_of_ended_bands(&mut self, size: u8) -> u32 {
         if size == 0 { 1 } else { (1 << size) + self.bits.take(size.into()) }
     }
+}
+
+/// What is known of a block's band before a refinement.
+#[derive(Clone, Copy)]
+struct Known {
+    /// By place in zigzag order, a bit for each coefficient that is not zero.
+    nonzero: u64,
+    end: usize,
+}
+
+impl Known {
+    fn of(block: &Block, [start, end]: [usize; 2]) -> Self {
+        let nonzero = (start..=end).fold(0, |nonzero, place| nonzero | u64::from(block[natural(place)] != 0) << (place & 63));
+        Self { nonzero, end }
+    }
+
+    /// The place of the zero from `at` on that `others` precede; the place behind the band where there is none.
+    fn zero(self, at: usize, others: Option<u8>) -> usize {
+        let Some(others) = others else { return self.end + 1 };
+        let mut zeros = !self.nonzero & from(at);
+        for _ in 0..others {
+            zeros &= zeros.wrapping_sub(1);
+        }
+        (zeros.trailing_zeros() as usize).min(self.end + 1)
+    }
+}
+
+/// Bits for all places from `at` on.
+fn from(at: usize) -> u64 {
+    u64::MAX.checked_shl(at as u32).unwrap_or(0)
 }
 
 const TOO_MANY: Fault = "a block has too many coefficients";
