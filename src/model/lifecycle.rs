@@ -13,7 +13,7 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::error::ModelError;
-use super::memory::Line;
+use super::memory::{Line, give_back};
 use super::registry::{NotServed, Registry, State};
 use super::source::{Candidate, Pins, Source};
 use super::{Description, Model};
@@ -117,7 +117,9 @@ impl Lifecycle {
         let found = self.source.list(&pins)?;
         let candidate = found.iter().find(|candidate| candidate.name == name).ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
         memory.tried.insert(candidate.place.clone(), candidate.stamp.clone());
-        let model = self.load_one(candidate)?;
+        let model = self.load_one(candidate);
+        give_back();
+        let model = model?;
         memory.pins = pins;
         Ok(model)
     }
@@ -135,6 +137,7 @@ impl Lifecycle {
             entry.error = None;
             entry.state = State::Unloaded;
         });
+        give_back();
         info!(model = name, "unloaded {name}");
         Ok(())
     }
@@ -215,6 +218,7 @@ impl Lifecycle {
                 scope.spawn(work);
             }
         });
+        give_back();
         let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.sort_by_key(|(index, ..)| *index);
         failed.into_iter().map(|(_, candidate, error)| (candidate, error)).collect()
