@@ -10,6 +10,7 @@ use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summa
 use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess};
 use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
 use crate::model::Model;
+use crate::ops::Busy;
 
 /// What a caller wants to know of one picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,11 +186,13 @@ impl Classifier {
         self.check(model, options)?;
         ticket.check()?;
         let contract = model.contract();
+        let busy = Busy::start();
         let (info, picture) = decode_part(image, &self.limits, |size| needed(size, contract))?;
         let decode = start.elapsed();
         ticket.check()?;
         let input = preprocess(picture, contract);
         let preprocess = start.elapsed() - decode;
+        drop(busy);
         ticket.check()?;
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
         let inference = model.engine().run(&input, gates)?;

@@ -1,7 +1,7 @@
 //! Threads that help a run with its steps while cores are idle.
 //!
-//! A run belongs to the thread that called it. Where fewer runs are under way than there are cores, each gets its share of the others: an idle
-//! service answers one image with all cores, a busy one gives every image a core and wastes none on handing work over. Steps follow each other
+//! A run belongs to the thread that called it. Where fewer threads are at work than there are cores, each run gets its share of the others: an
+//! idle service answers one image with all cores, a busy one gives every image a core and wastes none on handing work over. Steps follow each other
 //! within microseconds, which is less than waking a thread takes; so helpers look out for work for some more before they sleep.
 #![expect(unsafe_code, reason = "a helper works on what its caller borrows")]
 
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::{self, Thread};
 
-/// Runs under way in this process, of all networks.
-static RUNS: AtomicUsize = AtomicUsize::new(0);
+/// Threads of this process that are at work on an image of their own, helpers apart.
+static BUSY: AtomicUsize = AtomicUsize::new(0);
 
 static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
 
@@ -29,18 +29,36 @@ pub(crate) fn most_threads() -> usize {
     *CORES
 }
 
+/// A thread that is at work, so that the runs of others leave it a core. Not to be held during a run, which counts itself.
+pub(crate) struct Busy(());
+
+impl Busy {
+    pub(crate) fn start() -> Self {
+        BUSY.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BUSY.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A run under way, and the most threads that it may use.
-pub(super) struct Run(usize);
+pub(super) struct Run {
+    limit: usize,
+    _busy: Busy,
+}
 
 impl Run {
     pub(super) fn start(limit: usize) -> Self {
-        RUNS.fetch_add(1, Ordering::Relaxed);
-        Self(limit.max(1))
+        Self { limit: limit.max(1), _busy: Busy::start() }
     }
 
     /// How many threads this run may use at present.
     pub(super) fn threads(&self) -> usize {
-        (*CORES / RUNS.load(Ordering::Relaxed).max(1)).clamp(1, self.0)
+        (*CORES / BUSY.load(Ordering::Relaxed).max(1)).clamp(1, self.limit)
     }
 
     /// Does `work` on every part, on as many threads as there are parts and helpers.
@@ -68,12 +86,6 @@ impl Run {
         work(first);
         rest();
         drop(under_way);
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        RUNS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -198,5 +210,12 @@ mod tests {
         thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(every_part_is_done_once))));
         let runs: Vec<Run> = (0..*CORES).map(|_| Run::start(usize::MAX)).collect();
         assert_eq!((runs[0].threads(), Run::start(0).threads()), (1, 1));
+    }
+
+    #[test]
+    fn a_thread_at_other_work_is_left_its_core() {
+        let busy: Vec<Busy> = (1..*CORES).map(|_| Busy::start()).collect();
+        assert_eq!(Run::start(usize::MAX).threads(), 1);
+        drop(busy);
     }
 }
