@@ -13,7 +13,7 @@
 //! # Modules
 //!
 //! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`].
-//! `cli` → `zoo`, which makes model folders and loads none. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
+//! `cli` → `zoo`, which makes model folders and loads none. What reaches other hosts does so by `outgoing`. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
 
 pub mod attention;
 pub mod classifier;
@@ -38,6 +38,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+mod outgoing;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

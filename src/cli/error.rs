@@ -84,7 +84,7 @@ impl From<ZooError> for CliError {
     fn from(error: ZooError) -> Self {
         match error {
             ZooError::Unknown { .. } => Self::Usage(error.to_string()),
-            ZooError::Setting { .. } => Self::Configuration(error.to_string()),
+            ZooError::Setting(_) => Self::Configuration(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

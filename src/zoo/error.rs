@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::model::TextFileError;
+use crate::outgoing::SettingError;
 
 /// Why a model was not listed or pulled.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +22,9 @@ pub enum ZooError {
     /// The catalogue is not understood.
     #[error(transparent)]
     Catalogue(#[from] TextFileError),
-    /// An environment variable that says how to reach the zoo is wrong. Its value is not shown where it may hold a password.
-    #[error("{variable} {problem}, expected {expected}")]
-    Setting {
-        /// Its name.
-        variable: String,
-        /// "is …" and the value, or what is wrong with it.
-        problem: String,
-        /// What would be right.
-        expected: String,
-    },
+    /// An environment variable that says how to reach the zoo is wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Nobody answers at the address, or the answer breaks off, however often it is tried.
     #[error("cannot fetch {url}: {reason}, tried {attempts} times; {}", way_out(by_hand))]
     Unreachable {

@@ -9,6 +9,7 @@ mod download;
 mod error;
 mod install;
 
+pub use crate::outgoing::SettingError;
 pub use catalogue::{Catalogue, Entry, MAX_MODEL_BYTES};
 pub use client::{Client, Patience};
 pub use download::Progress;
