@@ -3,96 +3,26 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 mod cli_support;
+mod service_support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use cli_support::{Ended, run, senet};
 use serde_json::Value;
+use service_support::Service;
 
 fn fixture(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path).to_str().unwrap().to_owned()
 }
 
-/// Longer than anything that a service does here; what takes longer does not come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running `senet serve` on a port of its own.
-struct Service {
-    child: Child,
-    log: Receiver<String>,
-}
-
-impl Service {
-    fn start(args: &[&str]) -> Self {
-        let mut command = senet();
-        command.args(["serve", "--http-addr", "127.0.0.1:0", "--drain-grace", "0s", "--log-format", "json"]).args(args);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, log) = mpsc::channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, log }
-    }
-
-    /// The next line of the log; `None` after the last.
-    fn line(&self) -> Option<String> {
-        match self.log.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("the log stands still"),
-        }
-    }
-
-    /// The next line of the log whose message holds `text`.
-    fn logged(&self, text: &str) -> Value {
-        while let Some(line) = self.line() {
-            let entry: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            if entry["message"].as_str().is_some_and(|message| message.contains(text)) {
-                return entry;
-            }
-        }
-        panic!("the log ended before {text:?}");
-    }
-
-    /// What is said at the end of a service that never becomes ready.
-    fn refusal(mut self) -> (Option<i32>, String) {
-        while let Some(line) = self.line() {
-            assert!(!line.contains(r#""message":"ready""#), "{line}");
-            if !line.starts_with('{') {
-                return (self.child.wait().unwrap().code(), line);
-            }
-        }
-        panic!("nothing was said");
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    fn terminate(mut self) -> Option<i32> {
-        self.signal("TERM");
-        while self.line().is_some() {}
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Service {
-    /// So that a test that fails leaves no process behind.
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _status = self.child.wait();
-    }
+fn start(args: &[&str]) -> Service {
+    Service::start(senet().arg("serve").args(args))
 }
 
 #[test]
 fn serve_says_where_it_listens_answers_a_photograph_and_ends_with_0_when_terminated() {
-    let service = Service::start(&["--simd", "scalar", "--workers", "1"]);
+    let mut service = start(&["--simd", "scalar", "--workers", "1"]);
     let listening = service.logged("listening on http://");
     let addr = listening["addr"].as_str().unwrap().to_owned();
     assert_eq!((&listening["simd"], &listening["workers"]), (&"scalar".into(), &1.into()));
@@ -113,7 +43,7 @@ fn serve_says_where_it_listens_answers_a_photograph_and_ends_with_0_when_termina
 #[test]
 fn what_serve_says_of_a_model_is_what_inspect_says() {
     let model = fixture("models/one_block.onnx");
-    let service = Service::start(&["--model", &model]);
+    let mut service = start(&["--model", &model]);
     let addr = service.logged("listening on http://")["addr"].as_str().unwrap().to_owned();
     assert!(service.logged("is assumed")["message"].as_str().unwrap().starts_with("one_block: "));
     service.logged("ready");
@@ -144,7 +74,7 @@ fn of_two_models_of_one_name_the_first_is_served() {
         put(models.path(), folder, &network());
         fs::write(models.path().join(folder).join("model.toml"), "[model]\nname = \"same\"\n").unwrap();
     }
-    let service = Service::start(&["--models", models.path().to_str().unwrap()]);
+    let mut service = start(&["--models", models.path().to_str().unwrap()]);
     let root = models.path().display();
     let said = service.logged("cannot load")["message"].as_str().unwrap().to_owned();
     assert_eq!(said, format!("cannot load same: {root}/a and {root}/b are both called \"same\", expected names of their own"));
@@ -158,11 +88,11 @@ fn a_broken_model_is_logged_and_a_required_one_is_refused() {
     put(models.path(), "bad", b"no network");
     put(models.path(), "good", &network());
     let folder = models.path().to_str().unwrap();
-    let service = Service::start(&["--models", folder, "--require", "good"]);
+    let mut service = start(&["--models", folder, "--require", "good"]);
     assert!(service.logged("cannot load")["message"].as_str().unwrap().starts_with(&format!("cannot load bad: {folder}/bad/model.onnx: ")));
     service.logged("ready");
     assert_eq!(service.terminate(), Some(0));
-    let (code, said) = Service::start(&["--models", folder, "--require", "good", "--require", "bad"]).refusal();
+    let (code, said) = start(&["--models", folder, "--require", "good", "--require", "bad"]).refusal();
     assert!(said.starts_with(&format!("senet: cannot load the models: {folder}/bad/model.onnx: ")), "{said}");
     assert_eq!(code, Some(1));
 }
@@ -172,7 +102,7 @@ fn sighup_and_watching_load_a_new_version() {
     let models = tempfile::tempdir().unwrap();
     put(models.path(), "net/1", &network());
     let folder = models.path().to_str().unwrap();
-    let service = Service::start(&["--models", folder]);
+    let mut service = start(&["--models", folder]);
     assert_eq!(service.logged("loaded")["version"], "1");
     service.logged("ready");
     put(models.path(), "net/2", &network());
@@ -180,7 +110,7 @@ fn sighup_and_watching_load_a_new_version() {
     assert_eq!(service.logged("loaded")["version"], "2");
     assert_eq!(service.terminate(), Some(0));
 
-    let service = Service::start(&["--models", folder, "--watch", "50ms"]);
+    let mut service = start(&["--models", folder, "--watch", "50ms"]);
     service.logged("ready");
     put(models.path(), "net/3", &network());
     assert_eq!(service.logged("loaded")["version"], "3");
@@ -190,11 +120,9 @@ fn sighup_and_watching_load_a_new_version() {
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn what_a_load_no_longer_needs_goes_back_to_the_system() {
-    let service = Service::start(&[]);
+    let mut service = start(&[]);
     service.logged("ready");
-    let status = fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
-    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    let own: u64 = own.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    let own = service.own_memory() >> 10;
     let model = fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cifar10_se_resnet/model.onnx")).unwrap().len() >> 10;
     assert!(own < 4 * model, "{own} kB of memory for a model of {model} kB");
     assert_eq!(service.terminate(), Some(0));
