@@ -5,24 +5,33 @@ use std::path::{Path, PathBuf};
 
 use super::error::ModelError;
 
+/// Files that only a folder without versions has.
+pub(super) const OWN_FILES: [&str; 2] = ["model.toml", "model.onnx"];
+
 /// The folder in `root` with the files of `wanted`, or of the highest version, and which version that is; `root` itself where it has no versions.
 ///
 /// # Errors
 /// [`ModelError::Read`], and [`ModelError::Folder`] where the version is not there or `root` has files of its own beside its versions.
 pub(super) fn choose(root: &Path, wanted: Option<u64>) -> Result<(PathBuf, Option<u64>), ModelError> {
-    let refuse = |reason| Err(ModelError::Folder { folder: root.to_owned(), reason });
     let versions = versions_in(root)?;
+    let chosen = pick(&versions, own_file(root), wanted).map_err(|reason| ModelError::Folder { folder: root.to_owned(), reason })?;
+    Ok(chosen.map_or_else(|| (root.to_owned(), None), |(number, path)| (path.clone(), Some(*number))))
+}
+
+/// The one of `versions`, which ascend, that is `wanted`, or the highest; none where there are none. `own_file` lies beside them.
+///
+/// # Errors
+/// What the model's folder has and should have.
+pub(super) fn pick<'a, F>(versions: &'a [(u64, F)], own_file: Option<&str>, wanted: Option<u64>) -> Result<Option<&'a (u64, F)>, String> {
     let listed = || versions.iter().map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(", ");
-    if let (Some(_), Some(file)) = (versions.first(), own_file(root)) {
-        return refuse(format!("it holds {file} beside the versions {}, expected one or the other", listed()));
+    if let (Some(_), Some(file)) = (versions.first(), own_file) {
+        return Err(format!("it holds {file} beside the versions {}, expected one or the other", listed()));
     }
-    match wanted {
-        None => Ok(versions.last().map_or_else(|| (root.to_owned(), None), |(number, path)| (path.clone(), Some(*number)))),
-        Some(wanted) => match versions.iter().find(|(number, _)| *number == wanted) {
-            Some((number, path)) => Ok((path.clone(), Some(*number))),
-            None if versions.is_empty() => refuse(format!("it has no versions, expected a folder {wanted}")),
-            None => refuse(format!("it has no version {wanted}, expected one of {}", listed())),
-        },
+    let Some(wanted) = wanted else { return Ok(versions.last()) };
+    match versions.iter().find(|(number, _)| *number == wanted) {
+        Some(version) => Ok(Some(version)),
+        None if versions.is_empty() => Err(format!("it has no versions, expected a folder {wanted}")),
+        None => Err(format!("it has no version {wanted}, expected one of {}", listed())),
     }
 }
 
@@ -42,7 +51,7 @@ fn versions_in(root: &Path) -> Result<Vec<(u64, PathBuf)>, ModelError> {
 }
 
 fn own_file(root: &Path) -> Option<&'static str> {
-    ["model.toml", "model.onnx"].into_iter().find(|file| root.join(file).exists())
+    OWN_FILES.into_iter().find(|file| root.join(file).exists())
 }
 
 #[cfg(test)]
