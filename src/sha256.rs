@@ -24,6 +24,6 @@ pub(crate) fn hex_of_file(path: &std::path::Path) -> std::io::Result<String> {
     }
 }
 
-fn digits(digest: impl AsRef<[u8]>) -> String {
+pub(crate) fn digits(digest: impl AsRef<[u8]>) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::error::CliError;
+use super::place::Place;
 use super::values::whole;
 use super::zoo::{self, DEFAULT_FOLDER};
 use crate::config::LogFormat;
@@ -12,6 +13,8 @@ use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::kernels::maps::Winograd;
 use crate::kernels::{Level, Simd, UnsupportedLevel};
+#[cfg(feature = "object-store")]
+use crate::model::Remote;
 use crate::model::{Location, Model, ModelError};
 use crate::zoo::{Catalogue, Entry, Existing, ZooError};
 
@@ -82,9 +85,12 @@ impl FromStr for SimdChoice {
 /// Where models are looked up by name.
 #[derive(Debug, clap::Args)]
 pub(super) struct Models {
-    /// Folder of model folders, <DIR>/<name>/model.onnx, where models are looked up by name
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Folder of model folders, <DIR>/<name>/model.onnx, where models are looked up by name; or s3://, gs://, az:// or https:// and a prefix
+    #[arg(long, value_name = "DIR|URL")]
+    pub models: Option<Place>,
+    #[cfg(feature = "object-store")]
+    #[command(flatten)]
+    pub store: super::store::Settings,
     /// Fetch the model first, where it is one of `senet zoo list` and not there yet
     #[arg(long)]
     pub pull: bool,
@@ -110,7 +116,7 @@ impl Found {
 impl Models {
     /// The folder, if one was given; one to which models are pulled need not be there yet.
     pub(super) fn folder(&self) -> Result<Option<&Path>, CliError> {
-        match self.models.as_deref() {
+        match self.models.as_ref().and_then(Place::folder) {
             Some(models) if !self.pull && !models.is_dir() => {
                 Err(CliError::Configuration(format!("models is {models:?}, expected a folder that exists")))
             }
@@ -138,8 +144,21 @@ impl Models {
         }
     }
 
+    /// The models called `named` in the store at `url`, or all.
+    #[cfg(feature = "object-store")]
+    pub(super) fn remote(&self, url: &url::Url, named: Vec<String>, options: LoadOptions) -> Result<Remote, CliError> {
+        if self.pull {
+            return Err(CliError::Configuration("pull is true, expected models to be a folder that models of the zoo can be put in".to_owned()));
+        }
+        self.store.open(url, named, options)
+    }
+
     /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
     pub(super) fn load(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, CliError> {
+        #[cfg(feature = "object-store")]
+        if let (Some(url), Some(reference)) = (self.models.as_ref().and_then(Place::store), reference) {
+            return super::store::load(self.remote(url, vec![reference.to_owned()], options)?, reference);
+        }
         let Some(reference) = reference else {
             self.folder()?;
             return Ok(Model::load(&Location::Bundled, options)?);

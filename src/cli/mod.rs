@@ -10,8 +10,11 @@ mod error;
 mod evaluate;
 mod healthcheck;
 mod inspect;
+mod place;
 mod serve;
 mod settings;
+#[cfg(feature = "object-store")]
+mod store;
 mod style;
 mod table;
 mod truth;

@@ -8,6 +8,8 @@ use tracing::info;
 
 use super::args::{Found, Models, PictureLimits};
 use super::error::CliError;
+#[cfg(feature = "object-store")]
+use super::place::Place;
 use super::values::{THREADS, address, seconds, some_time, whole};
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
@@ -17,7 +19,7 @@ use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
 /// Answer over HTTP: POST a picture to /v1/classify, read /docs
 ///
 /// Serves every model folder in --models, or the models that --model names, or else the model that ships with senet. The first one answers
-/// requests that name no model. With --pull, models of `senet zoo list` are fetched while the probes already answer.
+/// requests that name no model. --models may be a prefix in an object store: s3://, gs://, az://, https://. With --pull, models of `senet zoo list` are fetched while the probes already answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -45,6 +47,7 @@ Examples:
   senet serve --models ./models --http-addr 0.0.0.0:80
   senet serve --model ./seresnet50.onnx --workers 4
   senet serve --model seresnet50 --pull                a model of the zoo, fetched first
+  senet serve --models s3://bucket/models --watch 60   an object store; credentials as AWS_ACCESS_KEY_ID, AWS_REGION …
   SENET_HTTP_ADDR=0.0.0.0:8080 senet serve --config senet.toml
   senet serve --print-config > senet.toml";
 
@@ -126,7 +129,7 @@ impl From<Http> for HttpConfig {
 
 /// Binds, loads the models while the probes already answer, and serves until SIGTERM or SIGINT.
 pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
-    let source = source(&args.models, &args.model, options)?;
+    let models = models(&args, options)?;
     let default = AdmissionConfig::default();
     let admission = AdmissionConfig { workers: args.work.workers.unwrap_or(default.workers), queue: args.work.queue };
     let drain = DrainConfig { grace: args.work.drain_grace.0, deadline: args.work.drain_deadline.0 };
@@ -136,7 +139,6 @@ pub(super) fn run(args: Args, options: LoadOptions) -> Result<(), CliError> {
         return Err(CliError::Configuration("model_control is true, expected admin_addr to be set too, where models are then controlled".to_owned()));
     }
     let config = ServerConfig { http, admission, drain, limits: args.limits.into(), simd: options.simd, watch };
-    let models = Lifecycle::new(source, args.lifecycle.require);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
     Ok(runtime.block_on(serve(config, models))?)
 }
@@ -165,6 +167,15 @@ impl Source for Fetched {
     fn load(&self, candidate: &Candidate) -> Result<Model, ModelError> {
         self.files.load(candidate)
     }
+}
+
+fn models(args: &Args, options: LoadOptions) -> Result<Lifecycle, CliError> {
+    let required = args.lifecycle.require.clone();
+    #[cfg(feature = "object-store")]
+    if let Some(url) = args.models.models.as_ref().and_then(Place::store) {
+        return Ok(Lifecycle::new(args.models.remote(url, args.model.clone(), options)?, required));
+    }
+    Ok(Lifecycle::new(source(&args.models, &args.model, options)?, required))
 }
 
 /// Models of the zoo are known by their folders from here on, which may be elsewhere than names are looked up.

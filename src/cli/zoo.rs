@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::error::CliError;
+use super::place::folder;
 use super::style::Theme;
 use super::table::{Align, Table};
 use crate::zoo::{Catalogue, Client, Entry, Existing, Outcome, Progress, Pull, ZooError, is_installed};
@@ -73,7 +74,7 @@ struct PullArgs {
 #[derive(Debug, clap::Args)]
 struct To {
     /// Folder of model folders: <DIR>/<name>/model.onnx
-    #[arg(id = "models", long = "to", visible_alias = "models", value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    #[arg(id = "models", long = "to", visible_alias = "models", value_name = "DIR", default_value = DEFAULT_FOLDER, value_parser = folder)]
     folder: PathBuf,
 }
 

@@ -96,6 +96,10 @@ pub enum ModelError {
         /// Where the other lies.
         second: String,
     },
+    /// A model of an object store is not there, or is none.
+    #[cfg(feature = "object-store")]
+    #[error(transparent)]
+    Store(#[from] super::StoreError),
     /// A model that was to be fetched first did not come.
     #[error("{0}")]
     Fetch(Box<dyn std::error::Error + Send + Sync>),

@@ -206,7 +206,8 @@ pub(super) fn fits_a_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-fn usable_name(text: Cow<'_, str>) -> String {
+/// `text` with `_` for what a name must not have.
+pub(super) fn usable_name(text: Cow<'_, str>) -> String {
     let name: String = text.trim_start_matches('.').chars().map(|c| if fits_a_name(c) { c } else { '_' }).collect();
     if name.is_empty() { "model".to_owned() } else { name }
 }

@@ -75,7 +75,7 @@ impl fmt::Display for Location {
     }
 }
 
-fn split_version(reference: &str) -> (&str, Option<u64>) {
+pub(super) fn split_version(reference: &str) -> (&str, Option<u64>) {
     match reference.rsplit_once('@').map(|(name, version)| (name, version.parse())) {
         Some((name, Ok(version))) => (name, Some(version)),
         _ => (reference, None),

@@ -18,6 +18,8 @@ mod preprocessing;
 mod python;
 #[cfg(feature = "server")]
 mod registry;
+#[cfg(feature = "object-store")]
+mod remote;
 #[cfg(feature = "server")]
 mod source;
 mod statement;
@@ -35,6 +37,8 @@ pub use lifecycle::{ControlError, Lifecycle};
 pub use location::Location;
 #[cfg(feature = "server")]
 pub use registry::{Entry, NotServed, Registry, State};
+#[cfg(feature = "object-store")]
+pub use remote::{Remote, RemoteConfig, StoreError};
 #[cfg(feature = "server")]
 pub use source::{Candidate, Files, Pins, Source};
 pub use statement::Origins;
