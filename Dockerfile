@@ -9,19 +9,20 @@ ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-stat
 
 # Dependencies apart from the sources: this layer lasts until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml \
+RUN sed -i -e '/^\[\[bench\]\]/,/^$/d' -e '/^\[\[test\]\]/,/^$/d' Cargo.toml \
     && mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --target "$(rustc --print host-tuple)"
+    && cargo build --release --locked --features object-store --target "$(rustc --print host-tuple)"
 
 # The touch makes the sources newer than the empty crate of the layer above, whatever their dates in the checkout.
 COPY models models
 COPY src src
 RUN touch src/lib.rs src/main.rs \
     && target=$(rustc --print host-tuple) \
-    && cargo build --release --locked --target "$target" \
-    && install -D "target/$target/release/senet" /out/usr/local/bin/senet
+    && cargo build --release --locked --features object-store --target "$target" \
+    && install -D "target/$target/release/senet" /out/usr/local/bin/senet \
+    && install -d -m 1777 /out/cache
 
 FROM scratch
 ARG VERSION=unknown
@@ -33,8 +34,10 @@ LABEL org.opencontainers.image.title="senet" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out /
 
-# Models of your own: mount their folder at /models and set SENET_MODELS=/models.
-ENV SENET_HTTP_ADDR=0.0.0.0:8080
+# Models of your own: mount their folder at /models and set SENET_MODELS=/models. Those of an object store (SENET_MODELS=s3://…) are kept in
+# /cache, which anybody may write; mount a volume there, at the latest when the root is read-only.
+ENV SENET_HTTP_ADDR=0.0.0.0:8080 \
+    SENET_MODELS_CACHE=/cache
 EXPOSE 8080
 USER 65532:65532
 STOPSIGNAL SIGTERM

@@ -74,7 +74,7 @@ image_is_described() {
   podman image inspect "$image" >"$scratch/image"
   jq --exit-status '.[0] | .Config.User == "65532:65532" and .Config.StopSignal == "SIGTERM" and .Healthcheck.Test[-1] == "healthcheck"
     and (.Config.ExposedPorts | has("8080/tcp")) and .Config.Volumes == null
-    and (.Config.Env | index("SENET_HTTP_ADDR=0.0.0.0:8080")) != null' "$scratch/image" >/dev/null
+    and (.Config.Env | index("SENET_HTTP_ADDR=0.0.0.0:8080") and index("SENET_MODELS_CACHE=/cache"))' "$scratch/image" >/dev/null
 }
 
 process_status() { grep --perl-regexp "$1" "/proc/$(inspect '{{.State.Pid}}')/status" >/dev/null; }
@@ -132,6 +132,16 @@ serves_a_mounted_folder() {
   answers 200 "$url/v1/models/mounted" && classifies_the_photograph && body_has '.model.name == "mounted"'
 }
 
+# A volume takes over the rights of the folder that it is mounted at; the store is a port where nobody listens.
+says_what_an_object_store_lacks() {
+  local said
+  said=$(pod run --rm --network host --read-only --read-only-tmpfs=false --cap-drop all --volume "$name:/cache" \
+    --env AWS_ENDPOINT=http://127.0.0.1:9 --env AWS_ALLOW_HTTP=true --env AWS_SKIP_SIGNATURE=true \
+    "$image" serve --models s3://bucket/models --models-patience 0s 2>&1 || true)
+  pod volume rm "$name" >/dev/null
+  grep --quiet 'cannot reach s3://bucket/models' <<<"$said"
+}
+
 .ci/base-images.sh
 buildah build --format docker --layers --pull-never --network host --tag "$image" .
 
@@ -148,4 +158,5 @@ check "it keeps to its memory under eight of the largest pictures" survives_larg
 check "it classifies the photograph after that" classifies_the_photograph
 check "it answers the request under way when it is stopped, and exits 0" stops_after_the_request_under_way
 check "it serves a folder mounted at /models" serves_a_mounted_folder
+check "it asks object stores, with a volume as its cache" says_what_an_object_store_lacks
 echo "$passed passed, 0 failed"
