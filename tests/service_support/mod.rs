@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub(crate) struct Service {
     /// Dropped with it.
     _ends: Sender<()>,
-    child: Child,
+    pub(crate) child: Child,
     log: BufReader<ChildStderr>,
 }
 
