@@ -135,7 +135,8 @@ serves_a_mounted_folder() {
 # A volume takes over the rights of the folder that it is mounted at; the store is a port where nobody listens.
 says_what_an_object_store_lacks() {
   local said
-  said=$(pod run --rm --network host --read-only --read-only-tmpfs=false --cap-drop all --volume "$name:/cache" \
+  said=$(pod run --rm --network host --read-only --read-only-tmpfs=false --cap-drop all \
+    --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --volume "$name:/cache" \
     --env AWS_ENDPOINT=http://127.0.0.1:9 --env AWS_ALLOW_HTTP=true --env AWS_SKIP_SIGNATURE=true \
     "$image" serve --models s3://bucket/models --models-patience 0s 2>&1 || true)
   pod volume rm "$name" >/dev/null
