@@ -130,13 +130,15 @@ impl Lifecycle {
     /// [`NotServed::Unknown`].
     pub fn unload(&self, name: &str) -> Result<(), NotServed> {
         let _turn = self.turn();
-        let entries = self.registry.entries();
-        let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
+        let entry = self.registry.entries().into_iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
         self.registry.change(&entry.name, &entry.place, |entry| {
             entry.served = None;
             entry.error = None;
             entry.state = State::Unloaded;
         });
+        // It still has the model.
+        drop(entry);
         give_back();
         info!(model = name, "unloaded {name}");
         Ok(())
@@ -190,7 +192,9 @@ impl Lifecycle {
         self.expect(&found);
         let unloaded = |candidate: &Candidate| before.iter().any(|entry| entry.place == candidate.place && entry.state == State::Unloaded);
         let due = found.iter().filter(|candidate| memory.tried.get(&candidate.place) != Some(&candidate.stamp) && !unloaded(candidate));
-        let due = due.collect();
+        let due: Vec<&Candidate> = due.collect();
+        // It still has the models that are about to be replaced.
+        drop(before);
         self.load_all(due, memory);
     }
 

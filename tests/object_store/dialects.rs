@@ -5,6 +5,17 @@ use super::network;
 use super::server::{Server, answer, whole};
 use super::service_support::Service;
 
+/// Answers requests that hold `asks_for_list` with `list`, others with a network.
+fn emulator(asks_for_list: &'static str, list: String) -> Server {
+    Server::start(move |_, request, out| match request.line.contains(asks_for_list) {
+        true => answer(out, "200 OK", &[&format!("content-length: {}", list.len())], list.as_bytes()),
+        false => {
+            let length = format!("content-length: {}", network().len());
+            answer(out, "200 OK", &[&length, "etag: \"v1\"", "last-modified: Mon, 24 Nov 2025 10:00:00 GMT"], &network())
+        }
+    })
+}
+
 #[test]
 fn gs_asks_googles_interface() {
     let list = format!(
@@ -12,17 +23,7 @@ fn gs_asks_googles_interface() {
          <Size>{}</Size><LastModified>2025-11-24T10:00:00.000Z</LastModified></Contents></ListBucketResult>",
         network().len()
     );
-    let server = Server::start(move |_, request, out| match request.line.contains("list-type=2") {
-        true => answer(out, "200 OK", &[&format!("content-length: {}", list.len())], list.as_bytes()),
-        false => {
-            let headers = [
-                format!("content-length: {}", network().len()),
-                "etag: \"v1\"".to_owned(),
-                "last-modified: Mon, 24 Nov 2025 10:00:00 GMT".to_owned(),
-            ];
-            answer(out, "200 OK", &headers.each_ref().map(String::as_str), &network())
-        }
-    });
+    let server = emulator("list-type=2", list);
     let client = Client::new();
     let mut command = client.senet();
     command.env("GOOGLE_BASE_URL", server.url()).env("GOOGLE_BEARER_TOKEN", "a-token");
@@ -44,17 +45,7 @@ fn az_asks_azures_interface() {
          <Content-Type>application/octet-stream</Content-Type></Properties></Blob></Blobs><NextMarker/></EnumerationResults>",
         network().len()
     );
-    let server = Server::start(move |_, request, out| match request.line.contains("comp=list") {
-        true => answer(out, "200 OK", &[&format!("content-length: {}", list.len())], list.as_bytes()),
-        false => {
-            let headers = [
-                format!("content-length: {}", network().len()),
-                "etag: \"v1\"".to_owned(),
-                "last-modified: Mon, 24 Nov 2025 10:00:00 GMT".to_owned(),
-            ];
-            answer(out, "200 OK", &headers.each_ref().map(String::as_str), &network())
-        }
-    });
+    let server = emulator("comp=list", list);
     let client = Client::new();
     let mut command = client.senet();
     command.env("AZURE_STORAGE_ACCOUNT_NAME", "account").env("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0").env("AZURE_STORAGE_ENDPOINT", server.url());

@@ -34,11 +34,7 @@ pub(super) struct Key(String);
 
 impl Key {
     pub(super) fn of(url: &str, object: &Object) -> Self {
-        let Object { path, bytes, e_tag, modified } = object;
-        Self(sha256::hex(match e_tag {
-            Some(e_tag) => format!("{url}/{path}\n{bytes}\n{e_tag}"),
-            None => format!("{url}/{path}\n{bytes}\n{modified}"),
-        }))
+        Self(sha256::hex(format!("{url}/{}\n{}", object.path, object.revision())))
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a store has: objects, seen as model folders and their versions.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +25,16 @@ pub(super) struct Object {
     pub e_tag: Option<String>,
     /// Milliseconds since 1970.
     pub modified: i64,
+}
+
+impl Object {
+    /// What changes with its content, as far as the store tells: its size, and its e-tag or else its time.
+    pub(super) fn revision(&self) -> String {
+        match &self.e_tag {
+            Some(e_tag) => format!("{}\n{e_tag}", self.bytes),
+            None => format!("{}\n{}", self.bytes, self.modified),
+        }
+    }
 }
 
 /// All objects that belong to models, by path.
@@ -113,15 +122,7 @@ impl Folder {
 
     /// Changes with every file.
     pub(super) fn stamp(&self) -> String {
-        let mut text = String::new();
-        for Object { path, bytes, e_tag, modified } in &self.objects {
-            // Writing to a string cannot fail.
-            let _infallible = match e_tag {
-                Some(e_tag) => writeln!(text, "{path} {bytes} {e_tag}"),
-                None => writeln!(text, "{path} {bytes} {modified}"),
-            };
-        }
-        text
+        self.objects.iter().map(|object| format!("{}\n{}\n", object.path, object.revision())).collect()
     }
 
     fn check_size(&self) -> Result<(), String> {

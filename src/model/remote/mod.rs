@@ -72,13 +72,15 @@ impl Remote {
     /// What the store has. At the first look an earlier listing will do where the store does not answer.
     fn look(&self) -> Result<Listing, StoreError> {
         let url = self.store.url();
-        match self.store.list() {
-            Err(StoreError::Unreachable { reason, .. }) if self.found().is_none() && self.blobs.recall(url).is_some() => {
-                warn!("{url} does not answer ({reason}); what it had at the last start is served from {}", self.blobs.path().display());
-                self.blobs.recall(url).ok_or_else(|| StoreError::Forgotten { url: url.to_owned() })
-            }
-            listed => listed,
+        let listed = self.store.list();
+        if let Err(StoreError::Unreachable { reason, .. }) = &listed
+            && self.found().is_none()
+            && let Some(earlier) = self.blobs.recall(url)
+        {
+            warn!("{url} does not answer ({reason}); what it had at the last start is served from {}", self.blobs.path().display());
+            return Ok(earlier);
         }
+        listed
     }
 
     /// The model folder called `name` with the files of one version, and what requests will call it.
