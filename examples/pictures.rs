@@ -10,12 +10,13 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, decode_part, needed, preprocess};
+use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize, decode, decode_part, needed, preprocess};
 
 const CONTRACT: InputContract = InputContract {
     size: [224, 224],
     resize: Resize::ShorterSide,
     resize_to: [256, 256],
+    crop_offset: CropOffset::Nearest,
     interpolation: Interpolation::Bilinear,
     color: Color::Rgb,
     layout: Layout::Nchw,

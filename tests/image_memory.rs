@@ -5,7 +5,7 @@
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize, decode, decode_part, needed, preprocess};
+use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize, decode, decode_part, needed, preprocess};
 
 const MEGABYTE: u64 = 1 << 20;
 
@@ -56,6 +56,7 @@ const CONTRACT: InputContract = InputContract {
     size: [224, 224],
     resize: Resize::ShorterSide,
     resize_to: [256, 256],
+    crop_offset: CropOffset::Nearest,
     interpolation: Interpolation::Lanczos,
     color: Color::Rgb,
     layout: Layout::Nchw,

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use senet::image::{Color, DecodeError, InputContract, Interpolation, Layout, Limits, Region, Resize, decode, decode_part, needed, preprocess};
+use senet::image::{
+    Color, CropOffset, DecodeError, InputContract, Interpolation, Layout, Limits, Region, Resize, decode, decode_part, needed, preprocess,
+};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
@@ -262,6 +264,7 @@ fn resized_pictures_equal_pillows_bit_for_bit() {
             size: [height.parse().unwrap(), width.parse().unwrap()],
             resize: serde_json::from_value((*resize).into()).unwrap(),
             resize_to: [sides[0], sides[1]],
+            crop_offset: CropOffset::Nearest,
             interpolation: serde_json::from_value((*interpolation).into()).unwrap(),
             // What a border is coloured with; the value is added again below.
             mean: MEAN.map(|value| value / 255.0),
@@ -314,6 +317,7 @@ fn identity() -> InputContract {
         size: [1, 1],
         resize: Resize::Squash,
         resize_to: [1, 1],
+        crop_offset: CropOffset::Nearest,
         interpolation: Interpolation::Bilinear,
         color: Color::Rgb,
         layout: Layout::Nhwc,

@@ -6,7 +6,7 @@ use super::args::Models;
 use super::error::CliError;
 use super::style::{Theme, paint};
 use super::table::{Align, Table};
-use crate::image::{InputContract, Resize};
+use crate::image::{CropOffset, InputContract, Resize};
 use crate::inference::{LoadOptions, SeBlockInfo, TensorInfo};
 use crate::model::{Description, Origins};
 
@@ -91,13 +91,14 @@ fn picture(contract: &InputContract) -> String {
     let interpolation = spelled(&contract.interpolation);
     let [to_height, to_width] = contract.resize_to;
     let crop = if contract.resize_to == contract.size { String::new() } else { format!(", centre crop of {height}×{width}") };
-    match contract.resize {
+    let way = match contract.resize {
         Resize::ShorterSide => format!("shorter side to {to_height} ({interpolation}), centre crop of {height}×{width}"),
         Resize::Cover => format!("covering {to_height}×{to_width} ({interpolation}), centre crop of {height}×{width}"),
         Resize::Squash => format!("squashed to {to_height}×{to_width} ({interpolation}){crop}"),
         Resize::Pad => format!("fitted into {height}×{width} ({interpolation}), centred on black"),
         Resize::Border => format!("fitted into {to_height}×{to_width} ({interpolation}), centred on the mean colour{crop}"),
-    }
+    };
+    if contract.crop_offset == CropOffset::Down { way + ", its offset rounded down" } else { way }
 }
 
 /// Every file or other origin with the values that come from it.

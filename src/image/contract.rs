@@ -20,6 +20,23 @@ pub enum Resize {
     Border,
 }
 
+/// Where the centre crop begins when what is left over is odd.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CropOffset {
+    /// At the nearest pixel, half to even: `int(round((side - crop) / 2.0))`, as torchvision's `CenterCrop`.
+    #[default]
+    Nearest,
+    /// At the pixel before: `(side - crop) // 2`, as NumPy code and the slow image processors of transformers.
+    Down,
+}
+
+impl CropOffset {
+    fn is_nearest(&self) -> bool {
+        *self == Self::Nearest
+    }
+}
+
 /// The resampling filter, in Pillow's meaning: antialiased, its support scaled with the reduction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +81,9 @@ pub struct InputContract {
     /// Height and width to resize to before the crop, pixels: equal for [`Resize::ShorterSide`], without meaning for [`Resize::Pad`].
     #[serde(serialize_with = "one_number_if_equal")]
     pub resize_to: [u32; 2],
+    /// Where the crop begins; without meaning for [`Resize::Pad`]. Not shown where it is torchvision's.
+    #[serde(skip_serializing_if = "CropOffset::is_nearest")]
+    pub crop_offset: CropOffset,
     /// The resampling filter.
     pub interpolation: Interpolation,
     /// The order of the channels, as `mean` and `std` count them.
@@ -144,7 +164,8 @@ impl InputContract {
     ///
     /// The text has one line `key=value` per entry, in the order of this structure's fields, with `,` between the values of a list. Numbers
     /// with a fraction stand as the eight hexadecimal digits of their f32's bits, so that no way of printing them matters; `resize_to` is one
-    /// number for `shorter_side`, 0 where nothing is cropped, else height and width; minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
+    /// number for `shorter_side`, 0 where nothing is cropped, else height and width; `crop_offset` has a line only where a crop begins at the
+    /// pixel before; minus zero is zero. Anyone can compute it: `printf` and `sha256sum` suffice.
     pub fn fingerprint(&self) -> String {
         format!("sha256:{}", sha256::hex(self.canonical()))
     }
@@ -157,13 +178,17 @@ impl InputContract {
             Resize::Squash if self.resize_to == self.size => "0".to_owned(),
             Resize::Cover | Resize::Squash | Resize::Border => format!("{to_height},{to_width}"),
         };
+        let crop_offset = match self.crop_offset {
+            CropOffset::Down if resize_to != "0" => "crop_offset=down\n",
+            CropOffset::Down | CropOffset::Nearest => "",
+        };
         let bits = |values: &[f32]| values.iter().map(|value| format!("{:08x}", (value + 0.0).to_bits())).collect::<Vec<_>>().join(",");
         let [height, width] = self.size;
         [
             format!("size={height},{width}"),
             format!("resize={}", name(&self.resize)),
             format!("resize_to={resize_to}"),
-            format!("interpolation={}", name(&self.interpolation)),
+            format!("{crop_offset}interpolation={}", name(&self.interpolation)),
             format!("color={}", name(&self.color)),
             format!("layout={}", name(&self.layout)),
             format!("mean={}", bits(&self.mean)),
@@ -189,6 +214,7 @@ mod tests {
             size: [224, 192],
             resize: Resize::ShorterSide,
             resize_to: [256, 256],
+            crop_offset: CropOffset::Nearest,
             interpolation: Interpolation::Bicubic,
             color: Color::Rgb,
             layout: Layout::Nchw,
@@ -210,6 +236,7 @@ mod tests {
             InputContract { resize: Resize::Cover, ..base.clone() },
             InputContract { resize: Resize::Cover, resize_to: [256, 257], ..base.clone() },
             InputContract { resize_to: [255, 255], ..base.clone() },
+            InputContract { crop_offset: CropOffset::Down, ..base.clone() },
             InputContract { interpolation: Interpolation::Bilinear, ..base.clone() },
             InputContract { color: Color::Bgr, ..base.clone() },
             InputContract { layout: Layout::Nhwc, ..base.clone() },
@@ -231,7 +258,7 @@ mod tests {
     #[test]
     fn what_changes_nothing_leaves_the_fingerprint() {
         let pad = InputContract { resize: Resize::Pad, ..contract() };
-        assert_eq!(pad.fingerprint(), InputContract { resize_to: [7, 7], ..pad.clone() }.fingerprint());
+        assert_eq!(pad.fingerprint(), InputContract { resize_to: [7, 7], crop_offset: CropOffset::Down, ..pad.clone() }.fingerprint());
         assert_eq!(contract().fingerprint(), InputContract { mean: [0.5, 0.25, -0.0], ..contract() }.fingerprint());
     }
 

@@ -7,7 +7,7 @@ mod preprocess;
 mod resize;
 mod weights;
 
-pub use contract::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
+pub use contract::{Color, ContractError, CropOffset, InputContract, Interpolation, Layout, Resize};
 pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode, decode_part};
 pub use part::{Part, Region};
 pub use preprocess::{needed, preprocess};

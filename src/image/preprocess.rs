@@ -1,7 +1,8 @@
 //! From an upright picture to the network's input tensor, as the contract says.
 //!
 //! Sizes and offsets are rounded as the programs that trained the networks do: the longer side as torchvision's `Resize`
-//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even), [`Resize::Cover`] and [`Resize::Border`] as timm's
+//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even) unless the contract says
+//! otherwise, [`Resize::Cover`] and [`Resize::Border`] as timm's
 //! `ResizeKeepRatio` and `CenterCropOrPad`, [`Resize::Pad`] as Pillow's `ImageOps.pad`.
 //!
 //! # Memory
@@ -13,7 +14,7 @@
 use std::ops::Range;
 
 use super::resize::{Window, resize, sources};
-use super::{Color, InputContract, Layout, Part, Region, Resize};
+use super::{Color, CropOffset, InputContract, Layout, Part, Region, Resize};
 
 /// The pixels of a picture of `size`, width and height, that [`preprocess`] makes the tensor of.
 pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
@@ -47,7 +48,11 @@ fn window(picture: [u32; 2], contract: &InputContract) -> Window {
         Resize::Border => keep_ratio(picture, [to_width, to_height], f64::max),
     };
     let size = [resized[0].min(width), resized[1].min(height)];
-    let origin = [half_to_even(resized[0] - size[0]), half_to_even(resized[1] - size[1])];
+    let offset = match contract.crop_offset {
+        CropOffset::Nearest => half_to_even,
+        CropOffset::Down => |length| length / 2,
+    };
+    let origin = [offset(resized[0] - size[0]), offset(resized[1] - size[1])];
     Window { resized, origin, size }
 }
 
@@ -169,6 +174,7 @@ mod tests {
             size,
             resize,
             resize_to: if resize == Resize::Squash { size } else { [resize_to; 2] },
+            crop_offset: CropOffset::Nearest,
             interpolation: Interpolation::Nearest,
             color: Color::Rgb,
             layout: Layout::Nchw,
@@ -187,6 +193,15 @@ mod tests {
     fn the_longer_side_is_cut_and_the_crop_centred() {
         let window = window([500, 375], &contract([224, 224], Resize::ShorterSide, 256));
         assert_eq!(window, Window { resized: [341, 256], origin: [58, 16], size: [224, 224] });
+    }
+
+    #[test]
+    fn the_crop_begins_at_the_even_pixel_or_the_one_before() {
+        let nearest = contract([224, 224], Resize::ShorterSide, 256);
+        let down = InputContract { crop_offset: CropOffset::Down, ..nearest.clone() };
+        let left = |width, contract| window([width, 256], contract).origin[0];
+        assert_eq!([339, 340, 341].map(|width| left(width, &nearest)), [58, 58, 58], "57.5, 58 and 58.5");
+        assert_eq!([339, 340, 341].map(|width| left(width, &down)), [57, 58, 58]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::image::{Color, Interpolation, Layout, Resize};
+use crate::image::{Color, CropOffset, Interpolation, Layout, Resize};
 use crate::inference::OutputActivation;
 
 /// The whole file; every entry may be missing.
@@ -39,6 +39,7 @@ pub(super) struct InputSection {
     pub resize: Option<Resize>,
     pub resize_to: Option<ResizeTo>,
     pub crop_pct: Option<f64>,
+    pub crop_offset: Option<CropOffset>,
     pub interpolation: Option<Interpolation>,
     pub color: Option<Color>,
     pub layout: Option<Layout>,
@@ -112,6 +113,7 @@ mod tests {
             resize = "pad"
             resize_to = 256
             crop_pct = 0.875
+            crop_offset = "down"
             interpolation = "lanczos"
             color = "bgr"
             layout = "nhwc"

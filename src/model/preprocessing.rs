@@ -47,6 +47,7 @@ pub(super) fn complete(sources: &[Statement], tensor: &TensorInfo, warnings: &mu
     let resize = choice.stated("input.resize", |source| source.input.resize);
     let resize = choice.or(resize, Resize::ShorterSide, "input.resize", "\"shorter_side\"");
     let resize_to = resize_to(&mut choice, resize, size)?;
+    let crop_offset = choice.stated("input.crop_offset", |source| source.input.crop_offset);
     let interpolation = choice.stated("input.interpolation", |source| source.input.interpolation);
     let color = choice.stated("input.color", |source| source.input.color);
     let mean = choice.stated("input.mean", |source| source.input.mean);
@@ -56,6 +57,8 @@ pub(super) fn complete(sources: &[Statement], tensor: &TensorInfo, warnings: &mu
         size,
         resize,
         resize_to,
+        // Nearly everyone means torchvision's, so that this is not called a guess.
+        crop_offset: crop_offset.unwrap_or_default(),
         interpolation: choice.or(interpolation, Interpolation::Bilinear, "input.interpolation", "\"bilinear\""),
         color: choice.or(color, Color::Rgb, "input.color", "\"rgb\""),
         layout,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use senet::config::{AdmissionConfig, HttpConfig};
 use senet::http::{AppState, Phase, router};
-use senet::image::{Color, InputContract, Interpolation, Layout, Limits, Resize};
+use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize};
 use senet::inference::{Engine, EngineError, Gates, Inference, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
 use senet::kernels::{Activation, Gate, Simd};
 use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Origins, Parts, Pins, Source};
@@ -108,6 +108,7 @@ pub(crate) fn named(name: &str, engine: FakeEngine, version: u64) -> Model {
         size: [4, 4],
         resize: Resize::Squash,
         resize_to: [4, 4],
+        crop_offset: CropOffset::Nearest,
         interpolation: Interpolation::Bilinear,
         color: Color::Rgb,
         layout: Layout::Nchw,
