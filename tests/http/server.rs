@@ -101,6 +101,27 @@ fn held() -> (FakeEngine, mpsc::Receiver<()>, mpsc::Sender<()>) {
     (engine, began, release)
 }
 
+/// A service that can take no more, and what keeps it so.
+async fn full() -> (Running, (TcpStream, mpsc::Sender<()>)) {
+    let (engine, began, release) = held();
+    let mut config = config();
+    config.admission.queue = 0;
+    let running = Running::ready(config, engine).await;
+    let first = classify(running.addr).await;
+    began.recv_timeout(PATIENCE).unwrap();
+    (running, (first, release))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_turned_away_keeps_its_connection() {
+    let (running, _held) = full().await;
+    let mut stream = TcpStream::connect(running.addr).await.unwrap();
+    let refused = head(500_000).replace("connection: close\r\n", "");
+    stream.write_all(&[refused.as_bytes(), &[0; 500_000], b"GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"].concat()).await.unwrap();
+    let answers = read_to_end(stream).await.unwrap();
+    assert!(answers.starts_with("HTTP/1.1 429") && answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_one_clear_error() {
     let taken = Server::bind(config()).await.unwrap();
