@@ -183,16 +183,15 @@ impl Classifier {
     /// that is no longer good, which is looked at before every stage.
     pub fn classify(&self, model: &Model, image: &[u8], options: &Options, ticket: &Ticket) -> Result<Classification, ClassifyError> {
         let start = Instant::now();
+        let _busy = Busy::start();
         self.check(model, options)?;
         ticket.check()?;
         let contract = model.contract();
-        let busy = Busy::start();
         let (info, picture) = decode_part(image, &self.limits, |size| needed(size, contract))?;
         let decode = start.elapsed();
         ticket.check()?;
         let input = preprocess(picture, contract);
         let preprocess = start.elapsed() - decode;
-        drop(busy);
         ticket.check()?;
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
         let inference = model.engine().run(&input, gates)?;

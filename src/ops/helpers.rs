@@ -5,8 +5,9 @@
 //! within microseconds, which is less than waking a thread takes; so helpers look out for work for some more before they sleep.
 #![expect(unsafe_code, reason = "a helper works on what its caller borrows")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint::spin_loop;
+use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -29,19 +30,32 @@ pub(crate) fn most_threads() -> usize {
     *CORES
 }
 
-/// A thread that is at work, so that the runs of others leave it a core. Not to be held during a run, which counts itself.
-pub(crate) struct Busy(());
+thread_local! {
+    /// Whether this thread is counted in `BUSY`.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A thread that is at work, so that the runs of others leave it a core; it counts once, however often it says so. Who does more than run a
+/// network holds one all the while: in the moments between two parts of the work, others would hand out work that no core is free for.
+pub(crate) struct Busy {
+    counts: bool,
+    of_this_thread: PhantomData<*const ()>,
+}
 
 impl Busy {
     pub(crate) fn start() -> Self {
-        BUSY.fetch_add(1, Ordering::Relaxed);
-        Self(())
+        let counts = !COUNTED.replace(true);
+        BUSY.fetch_add(usize::from(counts), Ordering::Relaxed);
+        Self { counts, of_this_thread: PhantomData }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        BUSY.fetch_sub(1, Ordering::Relaxed);
+        if self.counts {
+            COUNTED.set(false);
+            BUSY.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -182,6 +196,8 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     #[test]
@@ -208,14 +224,39 @@ mod tests {
     #[test]
     fn many_runs_at_a_time_share_the_helpers() {
         thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(every_part_is_done_once))));
-        let runs: Vec<Run> = (0..*CORES).map(|_| Run::start(usize::MAX)).collect();
-        assert_eq!((runs[0].threads(), Run::start(0).threads()), (1, 1));
+    }
+
+    /// How many threads a run may use while `others` threads are busy.
+    fn threads_beside(others: usize) -> usize {
+        let all_busy = Barrier::new(others + 1);
+        let counted = Barrier::new(others + 1);
+        let work = || {
+            let busy = Busy::start();
+            all_busy.wait();
+            counted.wait();
+            drop(busy);
+        };
+        thread::scope(|scope| {
+            (0..others).for_each(|_| drop(scope.spawn(work)));
+            all_busy.wait();
+            let threads = Run::start(usize::MAX).threads();
+            counted.wait();
+            threads
+        })
     }
 
     #[test]
-    fn a_thread_at_other_work_is_left_its_core() {
-        let busy: Vec<Busy> = (1..*CORES).map(|_| Busy::start()).collect();
-        assert_eq!(Run::start(usize::MAX).threads(), 1);
-        drop(busy);
+    fn a_thread_that_says_twice_that_it_is_busy_counts_once() {
+        let counts = || Busy::start().counts;
+        let outer = Busy::start();
+        assert_eq!((outer.counts, counts(), counts()), (true, false, false));
+        drop(outer);
+        assert!(counts());
+    }
+
+    #[test]
+    fn every_busy_thread_is_left_its_core() {
+        assert_eq!(threads_beside(*CORES - 1), 1);
+        assert_eq!(Run::start(0).threads(), 1, "at least the caller's own");
     }
 }
