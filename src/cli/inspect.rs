@@ -90,15 +90,16 @@ fn picture(contract: &InputContract) -> String {
     let [height, width] = contract.size;
     let interpolation = spelled(&contract.interpolation);
     let [to_height, to_width] = contract.resize_to;
-    let crop = if contract.resize_to == contract.size { String::new() } else { format!(", centre crop of {height}×{width}") };
-    let way = match contract.resize {
-        Resize::ShorterSide => format!("shorter side to {to_height} ({interpolation}), centre crop of {height}×{width}"),
-        Resize::Cover => format!("covering {to_height}×{to_width} ({interpolation}), centre crop of {height}×{width}"),
+    let offset = if contract.crop_offset == CropOffset::Down { ", its offset rounded down" } else { "" };
+    let cut = format!(", centre crop of {height}×{width}{offset}");
+    let crop = if contract.resize_to == contract.size { "" } else { &cut };
+    match contract.resize {
+        Resize::ShorterSide => format!("shorter side to {to_height} ({interpolation}){cut}"),
+        Resize::Cover => format!("covering {to_height}×{to_width} ({interpolation}){cut}"),
         Resize::Squash => format!("squashed to {to_height}×{to_width} ({interpolation}){crop}"),
         Resize::Pad => format!("fitted into {height}×{width} ({interpolation}), centred on black"),
         Resize::Border => format!("fitted into {to_height}×{to_width} ({interpolation}), centred on the mean colour{crop}"),
-    };
-    if contract.crop_offset == CropOffset::Down { way + ", its offset rounded down" } else { way }
+    }
 }
 
 /// Every file or other origin with the values that come from it.
@@ -132,4 +133,33 @@ fn blocks(blocks: &[SeBlockInfo], theme: Theme) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Color, Interpolation, Layout};
+
+    #[test]
+    fn the_offset_is_told_where_something_is_cropped() {
+        let cropped = InputContract {
+            size: [224, 192],
+            resize: Resize::ShorterSide,
+            resize_to: [256, 256],
+            crop_offset: CropOffset::Down,
+            interpolation: Interpolation::Bilinear,
+            color: Color::Rgb,
+            layout: Layout::Nchw,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: 1.0,
+        };
+        assert_eq!(picture(&cropped), "shorter side to 256 (bilinear), centre crop of 224×192, its offset rounded down");
+        let squashed = InputContract { resize: Resize::Squash, resize_to: [224, 192], ..cropped.clone() };
+        assert_eq!(picture(&squashed), "squashed to 224×192 (bilinear)");
+        let padded = InputContract { resize: Resize::Pad, ..cropped.clone() };
+        assert_eq!(picture(&padded), "fitted into 224×192 (bilinear), centred on black");
+        let nearest = InputContract { crop_offset: CropOffset::Nearest, ..cropped };
+        assert_eq!(picture(&nearest), "shorter side to 256 (bilinear), centre crop of 224×192");
+    }
 }

@@ -179,7 +179,7 @@ impl InputContract {
             Resize::Cover | Resize::Squash | Resize::Border => format!("{to_height},{to_width}"),
         };
         let crop_offset = match self.crop_offset {
-            CropOffset::Down if resize_to != "0" => "crop_offset=down\n",
+            CropOffset::Down if resize_to != "0" => "crop_offset=down",
             CropOffset::Down | CropOffset::Nearest => "",
         };
         let bits = |values: &[f32]| values.iter().map(|value| format!("{:08x}", (value + 0.0).to_bits())).collect::<Vec<_>>().join(",");
@@ -188,15 +188,18 @@ impl InputContract {
             format!("size={height},{width}"),
             format!("resize={}", name(&self.resize)),
             format!("resize_to={resize_to}"),
-            format!("{crop_offset}interpolation={}", name(&self.interpolation)),
+            crop_offset.to_owned(),
+            format!("interpolation={}", name(&self.interpolation)),
             format!("color={}", name(&self.color)),
             format!("layout={}", name(&self.layout)),
             format!("mean={}", bits(&self.mean)),
             format!("std={}", bits(&self.std)),
             format!("scale={}", bits(&[self.scale])),
         ]
+        .into_iter()
+        .filter(|line| !line.is_empty())
         .map(|line| line + "\n")
-        .concat()
+        .collect()
     }
 }
 
@@ -267,6 +270,8 @@ mod tests {
         let text = "size=224,192\nresize=shorter_side\nresize_to=256\ninterpolation=bicubic\ncolor=rgb\nlayout=nchw\n\
             mean=3f000000,3e800000,00000000\nstd=3f800000,40000000,3f000000\nscale=3b808081\n";
         assert_eq!(contract().canonical(), text);
+        let down = text.replace("interpolation=", "crop_offset=down\ninterpolation=");
+        assert_eq!(InputContract { crop_offset: CropOffset::Down, ..contract() }.canonical(), down);
         assert_eq!(contract().fingerprint(), "sha256:f8adc9c7213feaec6f08ea3c57af6afb63462d07a7d0a87b2f4bd389d846fd5a");
     }
 

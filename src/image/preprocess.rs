@@ -1,9 +1,8 @@
 //! From an upright picture to the network's input tensor, as the contract says.
 //!
 //! Sizes and offsets are rounded as the programs that trained the networks do: the longer side as torchvision's `Resize`
-//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even) unless the contract says
-//! otherwise, [`Resize::Cover`] and [`Resize::Border`] as timm's
-//! `ResizeKeepRatio` and `CenterCropOrPad`, [`Resize::Pad`] as Pillow's `ImageOps.pad`.
+//! (`int(size * long / short)`), the crop as its `CenterCrop` (half to even) unless the contract says otherwise, [`Resize::Cover`] and
+//! [`Resize::Border`] as timm's `ResizeKeepRatio` and `CenterCropOrPad`, [`Resize::Pad`] as Pillow's `ImageOps.pad`.
 //!
 //! # Memory
 //! Only what the crop keeps is computed, so that no picture, however elongated, takes more than the tensor (`12 · H · W` bytes), its pixels

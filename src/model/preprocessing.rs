@@ -186,6 +186,7 @@ fn cropped_from(size: [u32; 2], resize: Resize, crop_pct: f64) -> [u32; 2] {
 mod tests {
     use super::super::manifest::{InputSection, ResizeTo};
     use super::*;
+    use crate::image::CropOffset;
 
     fn tensor(shape: &[i64]) -> TensorInfo {
         TensorInfo { name: "input".to_owned(), datatype: "FP32".to_owned(), shape: shape.to_vec() }
@@ -204,6 +205,16 @@ mod tests {
     fn refused(section: &InputSection, shape: &[i64]) -> String {
         let refusal = complete(&[manifest(section)], &tensor(shape), &mut Vec::new()).unwrap_err().to_string();
         refusal.strip_prefix("model.toml: input.").unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_crop_offset_is_the_stated_one_or_the_nearest_which_is_no_guess() {
+        let stated = InputSection { crop_offset: Some(CropOffset::Down), ..InputSection::default() };
+        let offset = |section| completed(section, &[-1, 3, -1, -1]);
+        assert_eq!(offset(&stated).0.crop_offset, CropOffset::Down);
+        let (contract, guesses) = offset(&InputSection::default());
+        assert_eq!(contract.crop_offset, CropOffset::Nearest);
+        assert!(!guesses.iter().any(|guess| guess.contains("crop_offset")), "{guesses:#?}");
     }
 
     #[test]

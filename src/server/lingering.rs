@@ -1,6 +1,6 @@
 //! Closing a connection so that its client can still read the answer.
 //!
-//! A refused body is not read. Closing a socket with unread bytes in it resets the connection, and the reset may overtake the answer, so that
+//! A refused body is not read, or not to its end. Closing a socket with unread bytes in it resets the connection, and the reset may overtake the answer, so that
 //! the client sees a broken pipe in the place of a 413. So the sending side is closed first, and what still arrives is thrown away for a while
 //! (RFC 9112, section 9.6).
 

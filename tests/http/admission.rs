@@ -44,6 +44,15 @@ impl Held {
         tokio::spawn(answer(self.app.router.clone(), request))
     }
 
+    /// With a picture on its worker and two in its queue, which is all it takes.
+    async fn full() -> (Self, Vec<JoinHandle<Answer>>) {
+        let mut held = Self::new();
+        let running = (0..3).map(|_| held.spawn(post("", PNG, png()))).collect();
+        held.began().await;
+        held.queued(2).await;
+        (held, running)
+    }
+
     /// Waits until the network runs.
     async fn began(&mut self) {
         timeout(PATIENCE, self.began.recv()).await.expect("the network does not run").unwrap();
@@ -62,10 +71,7 @@ impl Held {
 
 #[tokio::test]
 async fn beyond_the_queue_requests_are_turned_away_and_the_next_one_works() {
-    let mut held = Held::new();
-    let running: Vec<_> = (0..3).map(|_| held.spawn(post("", PNG, png()))).collect();
-    held.began().await;
-    held.queued(2).await;
+    let (held, running) = Held::full().await;
     assert_eq!(held.app.get("/health").await.json()["queue"]["depth"], 2);
     let refused = held.app.post("", PNG, png()).await;
     refused.problem(429, "overloaded");
@@ -83,10 +89,7 @@ async fn beyond_the_queue_requests_are_turned_away_and_the_next_one_works() {
 
 #[tokio::test]
 async fn a_refused_body_is_read_unless_its_client_waits_to_be_asked_for_it() {
-    let mut held = Held::new();
-    let _running: Vec<_> = (0..3).map(|_| held.spawn(post("", PNG, png()))).collect();
-    held.began().await;
-    held.queued(2).await;
+    let (held, _running) = Held::full().await;
     for waits in [false, true] {
         let (sender, mut read) = async_mpsc::unbounded_channel();
         let mut request = post("", PNG, Body::new(Watched(sender)));
