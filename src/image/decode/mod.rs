@@ -10,9 +10,9 @@
 //!
 //! # Memory
 //! Every decoder first reads the header and states what it is about to allocate, which is checked against [`Limits`]. For a picture of 50
-//! megapixels that is 150 MB for PNG (rows are converted as they come) and baseline JPEG, 450 MB for progressive JPEG with full chroma (300 MB with 4:2:0), and
-//! 200 MB for GIF. Of a JPEG that [`decode_part`] reads, only the pixels of the wanted region are held, whatever has been checked. Orientations that turn
-//! the picture by a quarter need a second copy of the pixels while they are applied.
+//! megapixels that is 150 MB for PNG (rows are converted as they come) and baseline JPEG, 470 MB for progressive JPEG with full chroma (310 MB with 4:2:0), and
+//! 200 MB for GIF. Of a JPEG that [`decode_part`] reads, only the pixels and coefficients of the wanted region are held, whatever has been checked.
+//! Orientations that turn the picture by a quarter need a second copy of the pixels while they are applied.
 
 mod bmp;
 mod exif;

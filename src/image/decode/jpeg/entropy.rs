@@ -87,44 +87,52 @@ impl<'a> Entropy<'a> {
     ///
     /// # Errors
     /// For codes of no symbol.
-    pub(super) fn mean(&mut self, of: usize, dc: &Table, scan: &Scan, block: &mut Block) -> Result<(), Fault> {
+    pub(super) fn mean(&mut self, of: usize, dc: &Table, scan: &Scan, block: Partial) -> Result<(), Fault> {
         self.bits.refill();
         let (_, difference) = self.bits.symbol_and_value(dc)?;
-        block[0] = self.predict(of, difference) << scan.low_bit;
+        let mean = self.predict(of, difference) << scan.low_bit;
+        block.coefficients.into_iter().for_each(|coefficients| coefficients[0] = mean);
         Ok(())
     }
 
     /// One more bit of the next block's mean.
-    pub(super) fn refine_mean(&mut self, scan: &Scan, block: &mut Block) {
+    pub(super) fn refine_mean(&mut self, scan: &Scan, block: Partial) {
         self.bits.refill();
-        block[0] |= (self.bits.take(1) as i16) << scan.low_bit;
+        let bit = (self.bits.take(1) as i16) << scan.low_bit;
+        block.coefficients.into_iter().for_each(|coefficients| coefficients[0] |= bit);
     }
 
     /// The first bits of a band of the next block.
     ///
     /// # Errors
     /// For codes of no symbol, and coefficients outside the band.
-    pub(super) fn band(&mut self, ac: &Table, scan: &Scan, block: &mut Block) -> Result<(), Fault> {
+    pub(super) fn band(&mut self, ac: &Table, scan: &Scan, mut block: Partial) -> Result<(), Fault> {
         if self.ended_bands > 0 {
             self.ended_bands -= 1;
             return Ok(());
         }
+        // A copy stays in registers.
+        let mut bits = self.bits;
         let [mut at, end] = scan.band;
         while at <= end {
-            self.bits.refill();
-            let (symbol, value) = self.bits.symbol_and_value(ac)?;
+            bits.refill();
+            let (symbol, value) = bits.symbol_and_value(ac)?;
             let run = symbol >> 4;
             if symbol & 15 != 0 {
                 at += usize::from(run);
-                block[natural(at)] = value << scan.low_bit;
+                if at > end {
+                    return Err(TOO_MANY);
+                }
+                block.set(at, value << scan.low_bit);
                 at += 1;
             } else if run == 15 {
                 at += 16;
             } else {
-                self.ended_bands = self.run_of_ended_bands(run) - 1;
+                self.ended_bands = run_of_ended_bands(&mut bits, run) - 1;
                 break;
             }
         }
+        self.bits = bits;
         if at > end + 1 { Err(TOO_MANY) } else { Ok(()) }
     }
 
@@ -132,55 +140,38 @@ impl<'a> Entropy<'a> {
     ///
     /// # Errors
     /// For codes of no symbol, and coefficients outside the band.
-    pub(super) fn refine_band(&mut self, ac: &Table, scan: &Scan, block: &mut Block) -> Result<(), Fault> {
+    pub(super) fn refine_band(&mut self, ac: &Table, scan: &Scan, mut block: Partial) -> Result<(), Fault> {
+        // A copy stays in registers.
+        let mut bits = self.bits;
         let [mut at, end] = scan.band;
-        let (bit, known) = (1 << scan.low_bit, Known::of(block, scan.band));
+        let mut known = *block.nonzero & from(at) & !from(end + 1);
         while at <= end && self.ended_bands == 0 {
-            self.bits.refill();
-            let symbol = self.bits.symbol(ac)?;
+            bits.refill();
+            let (symbol, sign) = bits.symbol_and_value(ac)?;
             let run = symbol >> 4;
-            let value = match symbol & 15 {
+            match symbol & 15 {
                 0 if run < 15 => {
-                    self.ended_bands = self.run_of_ended_bands(run);
+                    self.ended_bands = run_of_ended_bands(&mut bits, run);
                     break;
                 }
-                0 => 0,
-                1 if self.bits.take(1) == 1 => bit,
-                1 => -bit,
+                0 | 1 => {}
                 _ => return Err("a refinement has more than one bit"),
-            };
-            at = self.refine_up_to(at, Some(run), bit, known, block);
-            if value != 0 {
+            }
+            at = block.refine(&mut known, at + usize::from(run), scan.low_bit, &mut bits);
+            if sign != 0 {
                 if at > end {
                     return Err(TOO_MANY);
                 }
-                block[natural(at)] = value;
+                block.set(at, sign << scan.low_bit);
             }
             at += 1;
         }
         if self.ended_bands > 0 {
-            self.refine_up_to(at, None, bit, known, block);
+            block.refine(&mut known, end, scan.low_bit, &mut bits);
             self.ended_bands -= 1;
         }
-        Ok(())
-    }
-
-    /// Refines coefficients from `at` on up to the zero that `zeros` others precede, whose place is returned, or to the end of the band.
-    fn refine_up_to(&mut self, at: usize, zeros: Option<u8>, bit: i16, known: Known, block: &mut Block) -> usize {
-        let reached = known.zero(at, zeros);
-        // A copy stays in registers.
-        let mut bits = self.bits;
-        let mut places = known.nonzero & from(at) & !from(reached);
-        while places != 0 {
-            let coefficient = &mut block[natural(places.trailing_zeros() as usize)];
-            bits.refill();
-            // Both are as likely, so that a branch would be guessed wrong half the time.
-            let missing = i16::from(*coefficient & bit == 0) & bits.take(1) as i16;
-            *coefficient = coefficient.wrapping_add(missing * bit * coefficient.signum());
-            places &= places - 1;
-        }
         self.bits = bits;
-        reached
+        Ok(())
     }
 
     fn predict(&mut self, of: usize, difference: i16) -> i16 {
@@ -188,36 +179,47 @@ impl<'a> Entropy<'a> {
         *predictor = predictor.wrapping_add(difference.into());
         *predictor as i16
     }
-
-    /// How many blocks, this one included, have no more coefficients in their bands.
-    fn run_of_ended_bands(&mut self, size: u8) -> u32 {
-        if size == 0 { 1 } else { (1 << size) + self.bits.take(size.into()) }
-    }
 }
 
-/// What is known of a block's band before a refinement.
-#[derive(Clone, Copy)]
-struct Known {
-    /// By place in zigzag order, a bit for each coefficient that is not zero.
-    nonzero: u64,
-    end: usize,
+/// A block of which scans have told a part.
+pub(super) struct Partial<'a> {
+    /// By place in zigzag order, a bit for each coefficient, the mean left out, that is not zero.
+    pub(super) nonzero: &'a mut u64,
+    /// `None` where nobody needs them.
+    pub(super) coefficients: Option<&'a mut Block>,
 }
 
-impl Known {
-    fn of(block: &Block, [start, end]: [usize; 2]) -> Self {
-        let nonzero = (start..=end).fold(0, |nonzero, place| nonzero | u64::from(block[natural(place)] != 0) << (place & 63));
-        Self { nonzero, end }
-    }
-
-    /// The place of the zero from `at` on that `others` precede; the place behind the band where there is none.
-    fn zero(self, at: usize, others: Option<u8>) -> usize {
-        let Some(others) = others else { return self.end + 1 };
-        let mut zeros = !self.nonzero & from(at);
-        for _ in 0..others {
-            zeros &= zeros.wrapping_sub(1);
+impl Partial<'_> {
+    fn set(&mut self, at: usize, value: i16) {
+        *self.nonzero |= u64::from(value != 0) << at;
+        if let Some(coefficients) = &mut self.coefficients {
+            coefficients[natural(at)] = value;
         }
-        (zeros.trailing_zeros() as usize).min(self.end + 1)
     }
+
+    /// Reads one more bit of the coefficients at the `known` places, which are thereby removed, up to `place`; every one of them moves that on by one,
+    /// and where to is returned.
+    #[inline(always)]
+    fn refine(&mut self, known: &mut u64, mut place: usize, low_bit: u8, bits: &mut Bits) -> usize {
+        while *known != 0 && known.trailing_zeros() as usize <= place {
+            bits.refill();
+            let bit = bits.take(1) as i16;
+            if let Some(coefficients) = &mut self.coefficients {
+                let coefficient = &mut coefficients[natural(known.trailing_zeros() as usize)];
+                // Both are as likely, so that a branch would be guessed wrong half the time.
+                let missing = i16::from(*coefficient >> low_bit & 1 == 0) & bit;
+                *coefficient = coefficient.wrapping_add((missing << low_bit) * coefficient.signum());
+            }
+            *known &= *known - 1;
+            place += 1;
+        }
+        place
+    }
+}
+
+/// How many blocks, the one at hand included, have no more coefficients in their bands.
+fn run_of_ended_bands(bits: &mut Bits, size: u8) -> u32 {
+    if size == 0 { 1 } else { (1 << size) + bits.take(size.into()) }
 }
 
 /// Bits for all places from `at` on.

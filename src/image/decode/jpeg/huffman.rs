@@ -194,21 +194,6 @@ impl<'a> Bits<'a> {
         bits
     }
 
-    /// The next symbol; takes at most 16 bits of those available.
-    ///
-    /// # Errors
-    /// When the bits are no code.
-    #[inline(always)]
-    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Fault> {
-        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
-        let (symbol, mut length) = if entry.skip() == 0 { table.long(self.peek(16))? } else { (entry.symbol(), entry.skip()) };
-        if entry.value() != 0 {
-            length -= u32::from(symbol & 15);
-        }
-        self.skip(length);
-        Ok(symbol)
-    }
-
     /// The next symbol and the value that follows it; takes at most 31 bits of those available.
     ///
     /// The symbol's lower four bits are the value's size in bits, and the value is 0 where that is 0.
@@ -259,16 +244,13 @@ mod tests {
         assert_eq!(read, [Ok((0x12, 2)), Ok((0x12, -2)), Ok((0xf0, 0))]);
         bits.refill();
         assert_eq!(bits.symbol_and_value(&table()), Ok((0x3f, 4 - 0x7fff)));
-        let mut bits = Bits::new(&coded);
-        bits.refill();
-        assert_eq!((bits.symbol(&table()), bits.take(2)), (Ok(0x12), 0b10), "a symbol alone leaves its value");
     }
 
     #[test]
     fn what_is_no_code_is_an_error() {
         let mut bits = Bits::new(&[0xf0, 0, 0, 0]);
         bits.refill();
-        assert!(bits.symbol(&table()).is_err());
+        assert!(bits.symbol_and_value(&table()).is_err());
         assert!(Table::new(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2]).is_err(), "a code of ones alone");
         assert!(Table::new(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2, 3]).is_err(), "too many codes");
     }

@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<S
     if one_scan {
         decode_scan(&frame, &scan, coded, &mut markers, renderer).map_err(fail)?;
     } else {
-        Store::read(&frame, scan, coded, &mut markers).map_err(fail)?.render(&frame, renderer);
+        Store::read(&frame, &renderer.needed(), scan, coded, &mut markers).map_err(fail)?.render(&frame, renderer);
     }
     let part = Part { pixels, origin: [region.columns.start, region.rows.start], size: [width, height] };
     Ok(Stored { part, orientation })

@@ -1,9 +1,11 @@
 //! Pictures whose coefficients come in several scans, and are kept until the last one.
 
-use super::entropy::Entropy;
+use std::ops::Range;
+
+use super::entropy::{Entropy, Partial};
 use super::huffman::Fault;
 use super::kernels::Block;
-use super::markers::{Frame, Markers, Sampling, Scan};
+use super::markers::{BLOCK, Component, Frame, Markers, Sampling, Scan};
 use super::render::Renderer;
 
 /// Bounds the work on a file of few bytes; encoders make some ten scans.
@@ -16,7 +18,12 @@ pub(super) struct Store {
 
 /// The coefficients of a component.
 struct Plane {
+    /// Which coefficients of every block are not zero, as [`Partial`] has it.
+    nonzero: Vec<u64>,
+    /// The blocks whose pixels are wanted.
     blocks: Vec<Block>,
+    /// Columns and rows of these.
+    kept: [Range<usize>; 2],
     /// Blocks in a row, and rows, those included that only fill the last MCUs.
     size: [usize; 2],
     /// Blocks in a row, and rows, that the picture needs.
@@ -31,20 +38,22 @@ impl Store {
     /// Memory for all coefficients.
     pub(super) fn bytes(frame: &Frame) -> u64 {
         let blocks = frame.components.iter().map(|component| frame.blocks(component)).map(|[wide, high]| wide * high);
-        (blocks.sum::<usize>() * size_of::<Block>()) as u64
+        (blocks.sum::<usize>() * (size_of::<Block>() + size_of::<u64>())) as u64
     }
 
-    /// Reads all scans, of which `scan` is the first, and goes on to the end of the image.
+    /// Reads all scans, of which `scan` is the first, and goes on to the end of the image; keeps the coefficients of the `needed` columns and rows of
+    /// MCUs.
     ///
     /// # Errors
     /// Says what is missing or wrong.
-    pub(super) fn read<'a>(frame: &Frame, scan: Scan, coded: &'a [u8], markers: &mut Markers<'a>) -> Result<Self, String> {
-        let plane = |component| {
-            let size = frame.blocks(component);
-            let needed = [component.width.div_ceil(8), component.height.div_ceil(8)];
-            Plane { blocks: vec![[0; 64]; size[0] * size[1]], size, needed, steps: None, low_bits: [None; 64] }
-        };
-        let mut store = Self { planes: frame.components.iter().map(plane).collect() };
+    pub(super) fn read<'a>(
+        frame: &Frame,
+        needed: &[Range<usize>; 2],
+        scan: Scan,
+        coded: &'a [u8],
+        markers: &mut Markers<'a>,
+    ) -> Result<Self, String> {
+        let mut store = Self { planes: frame.components.iter().map(|component| Plane::new(frame, component, needed)).collect() };
         let mut next = Some((scan, coded));
         for _ in 0..MAX_SCANS {
             let Some((scan, coded)) = next else {
@@ -90,7 +99,10 @@ impl Store {
         let dc = |part: usize| tables[part].0;
         let ac = |part: usize| tables[part].1;
         match (frame.progressive, scan.band[0], scan.high_bit) {
-            (false, ..) => self.walk(frame, scan, entropy, |entropy, part, block| entropy.whole_block(part, dc(part)?, ac(part)?, block)),
+            (false, ..) => self.walk(frame, scan, entropy, |entropy, part, block| {
+                let mut unneeded = [0; 64];
+                entropy.whole_block(part, dc(part)?, ac(part)?, block.coefficients.unwrap_or(&mut unneeded))
+            }),
             (true, 0, 0) => self.walk(frame, scan, entropy, |entropy, part, block| entropy.mean(part, dc(part)?, scan, block)),
             (true, 0, _) => self.walk(frame, scan, entropy, |entropy, _, block| {
                 entropy.refine_mean(scan, block);
@@ -107,14 +119,15 @@ impl Store {
         frame: &Frame,
         scan: &Scan,
         mut entropy: Entropy<'a>,
-        mut read: impl FnMut(&mut Entropy<'a>, usize, &mut Block) -> Result<(), Fault>,
+        mut read: impl FnMut(&mut Entropy<'a>, usize, Partial) -> Result<(), Fault>,
     ) -> Result<&'a [u8], Fault> {
         if let [of] = scan.components.as_slice() {
             let plane = &mut self.planes[of.index];
-            for row in plane.blocks.chunks_exact_mut(plane.size[0]).take(plane.needed[1]) {
-                for block in &mut row[..plane.needed[0]] {
+            let [wide, high] = plane.needed;
+            for y in 0..high {
+                for x in 0..wide {
                     entropy.begin_mcu()?;
-                    read(&mut entropy, 0, block)?;
+                    read(&mut entropy, 0, plane.block([x, y]))?;
                 }
                 entropy.check()?;
             }
@@ -126,8 +139,8 @@ impl Store {
                 for (part, of) in scan.components.iter().enumerate() {
                     let (plane, sampling) = (&mut self.planes[of.index], frame.components[of.index].sampling);
                     for y in 0..sampling.vertical {
-                        let first = (mcu_y * sampling.vertical + y) * plane.size[0] + mcu_x * sampling.horizontal;
-                        for block in &mut plane.blocks[first..first + sampling.horizontal] {
+                        for x in 0..sampling.horizontal {
+                            let block = plane.block([mcu_x * sampling.horizontal + x, mcu_y * sampling.vertical + y]);
                             read(&mut entropy, part, block)?;
                         }
                     }
@@ -140,20 +153,52 @@ impl Store {
 
     /// Makes the needed pixels of the coefficients.
     pub(super) fn render(&self, frame: &Frame, mut renderer: Renderer) {
-        let [columns, rows] = renderer.needed();
+        let [_, rows] = renderer.needed();
         for mcu_y in rows {
             for (of, (plane, component)) in self.planes.iter().zip(&frame.components).enumerate() {
-                let Sampling { horizontal: wide, vertical: high } = component.sampling;
-                let rows = plane.blocks.chunks_exact(plane.size[0]).take(plane.needed[1]).skip(mcu_y * high).take(high);
                 let Some(steps) = &plane.steps else { continue };
-                for (y, row) in rows.enumerate() {
-                    let blocks = row[..plane.needed[0]].iter().enumerate();
-                    for (x, block) in blocks.take(columns.end * wide).skip(columns.start * wide) {
+                let high = component.sampling.vertical;
+                for y in 0..high {
+                    for (x, block) in plane.row(mcu_y * high + y) {
                         renderer.transform(of, [x, y], block, steps);
                     }
                 }
             }
             renderer.finish_row(mcu_y);
         }
+    }
+}
+
+impl Plane {
+    /// For the coefficients of `component` in the columns and rows of MCUs.
+    fn new(frame: &Frame, component: &Component, [columns, rows]: &[Range<usize>; 2]) -> Self {
+        let (size, Sampling { horizontal, vertical }) = (frame.blocks(component), component.sampling);
+        let needed = [component.width, component.height].map(|side| side.div_ceil(BLOCK));
+        let kept = [(columns, horizontal, needed[0]), (rows, vertical, needed[1])];
+        let kept = kept.map(|(mcus, blocks, needed)| (mcus.start * blocks).min(needed)..(mcus.end * blocks).min(needed));
+        Self {
+            nonzero: vec![0; size[0] * size[1]],
+            blocks: vec![[0; 64]; kept[0].len() * kept[1].len()],
+            kept,
+            size,
+            needed,
+            steps: None,
+            low_bits: [None; 64],
+        }
+    }
+
+    /// The block in column `x` and row `y`.
+    fn block(&mut self, [x, y]: [usize; 2]) -> Partial<'_> {
+        let [columns, rows] = &self.kept;
+        let coefficients =
+            if columns.contains(&x) && rows.contains(&y) { self.blocks.get_mut((y - rows.start) * columns.len() + x - columns.start) } else { None };
+        Partial { nonzero: &mut self.nonzero[y * self.size[0] + x], coefficients }
+    }
+
+    /// The blocks of the row `y` that are kept, and their columns.
+    fn row(&self, y: usize) -> impl Iterator<Item = (usize, &Block)> {
+        let [columns, rows] = &self.kept;
+        let first = if rows.contains(&y) { (y - rows.start) * columns.len() } else { self.blocks.len() };
+        columns.clone().zip(&self.blocks[first..])
     }
 }
