@@ -48,9 +48,10 @@ fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, target: &mut [u8]) {
     assert!(rows.iter().all(|row| row.len() >= taps.reach()), "a row is shorter than its taps reach");
     let (pairs, lower, upper) = (load_places(&PAIRS), load_places(&LOWER_HALVES), load_places(&UPPER_HALVES));
     let carry = _mm256_set1_epi32(1 << 15);
+    let rounding = _mm256_zextsi128_si256(_mm_set1_epi32(ROUNDING));
     let pixels = &mut target.as_chunks_mut::<3>().0[..ROWS * taps.len()];
     for (x, (first, weights)) in taps.iter().enumerate() {
-        let mut lower_sums = [_mm256_setzero_si256(); ROWS];
+        let mut lower_sums = [rounding; ROWS];
         let mut upper_sums = [_mm256_setzero_si256(); ROWS];
         for (at, four) in weights.iter().enumerate() {
             let four = load_weights(four);
@@ -64,20 +65,27 @@ fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, target: &mut [u8]) {
                 upper_sums[row] = _mm256_add_epi32(upper_sums[row], _mm256_madd_epi16(pair, upper));
             }
         }
-        let mut sums = [_mm_setzero_si128(); ROWS];
         for row in 0..ROWS {
-            let both = _mm256_add_epi32(lower_sums[row], _mm256_slli_epi32::<16>(upper_sums[row]));
-            let sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256::<1>(both));
-            sums[row] = _mm_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm_add_epi32(sum, _mm_set1_epi32(ROUNDING)));
+            lower_sums[row] = _mm256_add_epi32(lower_sums[row], _mm256_slli_epi32::<16>(upper_sums[row]));
         }
-        let samples = _mm_packus_epi16(_mm_packs_epi32(sums[0], sums[1]), _mm_packs_epi32(sums[2], sums[3]));
-        let words =
-            [_mm_extract_epi32::<0>(samples), _mm_extract_epi32::<1>(samples), _mm_extract_epi32::<2>(samples), _mm_extract_epi32::<3>(samples)];
+        let [first, second, third, fourth] = lower_sums;
+        let samples = _mm256_packs_epi32(to_samples(first, second), to_samples(third, fourth));
+        let samples = _mm256_packus_epi16(samples, samples);
+        let (even, odd) = (_mm256_extract_epi64::<0>(samples), _mm256_extract_epi64::<2>(samples));
+        let words = [even, odd, even >> 32, odd >> 32];
         for (row, word) in words.into_iter().enumerate() {
-            let [red, green, blue, _] = word.to_le_bytes();
+            let [red, green, blue, ..] = word.to_le_bytes();
             pixels[row * taps.len() + x] = [red, green, blue];
         }
     }
+}
+
+/// The sums of both halves of `first`, and of `second`, without their fraction.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_samples(first: __m256i, second: __m256i) -> __m256i {
+    let sums = _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(first, second), _mm256_permute2x128_si256::<0x31>(first, second));
+    _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sums)
 }
 
 /// For both halves of a register, which byte of theirs goes where; -1 stands for zero.
