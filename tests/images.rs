@@ -101,8 +101,12 @@ fn an_orientation_behind_the_pixels_of_a_jpeg_is_ignored_as_pillow_does() {
     let bytes = file("orientation_6.jpg");
     let start = bytes.windows(6).position(|window| window == b"Exif\0\0").unwrap() - 4;
     let end = start + 2 + usize::from(u16::from_be_bytes([bytes[start + 2], bytes[start + 3]]));
-    let moved = [&bytes[..start], &bytes[end..bytes.len() - 2], &bytes[start..end], &[0xff, 0xd9]].concat();
-    assert_eq!(decode(&moved, &Limits::default()).unwrap().info.orientation, 1);
+    let without = [&bytes[..start], &bytes[end..]].concat();
+    // Segments behind the pixels are read for the sake of further scans in a progressive file, and skipped in a baseline one.
+    for file in [without, file("progressive_420.jpg")] {
+        let moved = [&file[..file.len() - 2], &bytes[start..end], &[0xff, 0xd9]].concat();
+        assert_eq!(decode(&moved, &Limits::default()).unwrap().info.orientation, 1);
+    }
 }
 
 #[test]
