@@ -197,8 +197,9 @@ impl Partial<'_> {
         }
     }
 
-    /// Reads one more bit of the coefficients at the `known` places, which are thereby removed, up to `place`; every one of them moves that on by one,
-    /// and where to is returned.
+    /// Reads one more bit of the coefficients at the `known` places up to `place`, and takes these out of `known`.
+    ///
+    /// A run counts zeros alone, so that each of them moves `place` on by one; where to is returned, which may be behind the block.
     #[inline(always)]
     fn refine(&mut self, known: &mut u64, mut place: usize, low_bit: u8, bits: &mut Bits) -> usize {
         while *known != 0 && known.trailing_zeros() as usize <= place {
