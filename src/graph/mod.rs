@@ -6,6 +6,7 @@
 
 mod block;
 mod clamp;
+mod declutter;
 mod linear;
 mod lower;
 mod names;
@@ -17,6 +18,7 @@ mod squeeze_excite;
 mod tests;
 
 pub use block::SeBlockInfo;
+pub use declutter::declutter;
 pub use lower::{Lowering, Reason, Unlowered, lower};
 pub use names::ParameterNames;
 pub use rewrite::fuse_squeeze_excite;

@@ -27,7 +27,7 @@ pub(super) fn through_unit_axes(model: &TypedModel, mut wire: OutletId) -> Outle
 }
 
 /// Whether the values of a tensor of `shape` stay in the same order along the same axes, those of length 1 apart.
-fn keeps_order(op: &AxisOp, shape: &[usize]) -> bool {
+pub(super) fn keeps_order(op: &AxisOp, shape: &[usize]) -> bool {
     let long = |dims: &[TDim]| dims.iter().filter(|d| !d.is_one()).cloned().collect::<TVec<TDim>>();
     match op {
         AxisOp::Add(_) | AxisOp::Rm(_) => true,

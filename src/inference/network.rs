@@ -13,7 +13,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
-use crate::graph::{Lowering, Unlowered, fuse_squeeze_excite, lower};
+use crate::graph::{Lowering, Unlowered, declutter, fuse_squeeze_excite, lower};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
 
@@ -53,6 +53,10 @@ impl Network {
         file.forget_values();
         let parameters = file.parameter_names();
         guard(move || {
+            match rewrite {
+                Rewrite::All(_) => declutter(&mut model)?,
+                Rewrite::Nothing => model.declutter()?,
+            }
             let output = model.output_fact(0)?;
             ensure!(output.datum_type == f32::datum_type(), "an output of {:?}, expected F32", output.datum_type);
             let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();

@@ -82,7 +82,7 @@ impl OnnxFile {
         }
     }
 
-    /// The decluttered graph for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
+    /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
     ///
     /// # Errors
     /// [`EngineError::Import`] for a graph that tract cannot bring to this shape.
@@ -97,7 +97,7 @@ impl OnnxFile {
             if channels_come_last(shape) {
                 put_channels_first(&mut model)?;
             }
-            model.into_decluttered()
+            Ok(model)
         })
     }
 }

@@ -105,6 +105,7 @@ impl<'a> Draft<'a> {
                 let from = self.add_slot(self.sizes[to], Some((maps[0], *first)));
                 self.write(Drafted::Ready(Step::Copy { from, to }), to)
             }
+            Operator::View => self.own(inputs[0], maps[0], output)?,
             Operator::SqueezeExcite(op) => {
                 let map = self.own(inputs[0], maps[0], output)?;
                 let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::internal::DimLike;
+use tract_onnx::tract_core::internal::{AxisOp, DimLike};
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, Reducer, Sigmoid, Silu};
 
 use crate::graph::linear::{linear, transpose};
-use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, uniform, values};
+use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, through_unit_axes, uniform, values};
 use crate::graph::squeeze::squeezed_map;
 use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Pool, Window};
 use crate::ops::SqueezeExcite;
@@ -39,6 +39,8 @@ pub(super) enum Operator {
     Concatenate,
     /// Some channels, from the first one of these.
     Slice(usize),
+    /// The same map with axes of length 1 added or dropped.
+    View,
 }
 
 /// An operator and the wires that it reads, which need not be the node's inputs.
@@ -67,6 +69,9 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
 pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
     let output = OutletId::new(node, 0);
     let size = map_size(model, output, batch)?;
+    if model.node(node).op_is::<AxisOp>() {
+        return view(model, output, batch, size);
+    }
     let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| fully_connected(model, node, batch, size));
     let found = found.or_else(|| global_pool(model, node, batch));
     let found = found.or_else(|| other(model, node, batch, size))?;
@@ -130,6 +135,12 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     let function = function.or_else(|| Some((Nonlinearity::Silu, element_wise::<Silu>(model, output)?)));
     let (function, input) = function.or_else(|| Some((Nonlinearity::Sigmoid, element_wise::<Sigmoid>(model, output)?)))?;
     unary(Operator::Activation(function), input)
+}
+
+/// What is read lies before all changes of axes in a row: between two of them there may be what is no map.
+fn view(model: &TypedModel, output: OutletId, batch: usize, size: [usize; 3]) -> Option<Recognised> {
+    let input = through_unit_axes(model, output);
+    (input != output && map_size(model, input, batch)? == size).then(|| Recognised { operator: Operator::View, inputs: vec![input] })
 }
 
 /// Every channel times a number: a depthwise convolution of one tap.
