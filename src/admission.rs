@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
 use crate::config::AdmissionConfig;
+use crate::ops::Busy;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -62,9 +63,7 @@ impl Pool {
     pub fn new(config: AdmissionConfig) -> io::Result<Self> {
         let capacity = config.workers.get() + config.queue;
         let (sender, receiver) = bounded::<Job>(capacity);
-        let start = |number: usize, jobs: Receiver<Job>| {
-            thread::Builder::new().name(format!("senet-worker-{number}")).spawn(move || jobs.into_iter().for_each(|job| job()))
-        };
+        let start = |number: usize, jobs: Receiver<Job>| thread::Builder::new().name(format!("senet-worker-{number}")).spawn(move || work(&jobs));
         let workers = (0..config.workers.get()).map(|number| start(number, receiver.clone())).collect::<io::Result<_>>()?;
         Ok(Self { jobs: Some(sender), workers, places: Arc::new(Semaphore::new(capacity)), capacity })
     }
@@ -137,6 +136,16 @@ impl Drop for Pool {
     }
 }
 
+/// Does jobs until the pool is closed. From one job to the next that waits already, the thread stays busy: else the runs of other threads would take
+/// its core for free in between, and hand out work to it.
+fn work(jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        let _busy = Busy::start();
+        job();
+        jobs.try_iter().for_each(|job| job());
+    }
+}
+
 /// The words of a panic, as far as it has any.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -194,6 +203,19 @@ mod tests {
         let outcome = pool.run(one(&pool), |_| -> () { panic!("boom") }).await;
         assert_eq!(outcome, Err(JobError::Panicked("boom".to_owned())));
         assert_eq!(pool.run(one(&pool), |_| "alive").await, Ok("alive"));
+    }
+
+    #[tokio::test]
+    async fn a_worker_is_busy_with_every_job() {
+        let pool = pool(1, 2);
+        let (release, held) = mpsc::channel::<()>();
+        let first = pool.run(one(&pool), move |_| (held.recv().is_ok(), Busy::start().is_first()));
+        let waiting: Vec<_> = (0..2).map(|_| pool.run(one(&pool), |_| Busy::start().is_first())).collect();
+        release.send(()).unwrap();
+        assert_eq!(first.await, Ok((true, false)));
+        for next in waiting {
+            assert_eq!(next.await, Ok(false));
+        }
     }
 
     #[tokio::test]
