@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use prost::Message;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
 use tract_onnx::prelude::*;
@@ -24,7 +25,7 @@ impl OnnxFile {
     /// # Errors
     /// [`EngineError::Import`] for bytes that are no ONNX model.
     pub(super) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
-        let proto = guard(|| tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]))?;
+        let proto = guard(|| Ok(ModelProto::decode(&bytes[..])?))?;
         let length = bytes.len();
         drop(bytes);
         match &proto.graph {
