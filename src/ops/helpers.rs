@@ -66,18 +66,18 @@ impl Drop for Busy {
 }
 
 /// A run under way, and the most threads that it may use.
-pub(super) struct Run {
+pub(crate) struct Run {
     limit: usize,
     _busy: Busy,
 }
 
 impl Run {
-    pub(super) fn start(limit: usize) -> Self {
+    pub(crate) fn start(limit: usize) -> Self {
         Self { limit: limit.max(1), _busy: Busy::start() }
     }
 
     /// How many threads this run may use at present.
-    pub(super) fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         (*CORES / BUSY.load(Ordering::Relaxed).max(1)).clamp(1, self.limit)
     }
 
@@ -85,7 +85,7 @@ impl Run {
     ///
     /// # Panics
     /// When `work` does.
-    pub(super) fn share<T: Send>(&self, mut parts: Vec<T>, work: impl Fn(T) + Sync) {
+    pub(crate) fn share<T: Send>(&self, mut parts: Vec<T>, work: impl Fn(T) + Sync) {
         let Some(first) = parts.pop() else { return };
         if parts.is_empty() {
             return work(first);

@@ -4,6 +4,6 @@ mod helpers;
 mod region;
 mod squeeze_excite;
 
-pub(crate) use helpers::{Busy, most_threads};
+pub(crate) use helpers::{Busy, Run, most_threads};
 pub(crate) use region::{Output, Region, Slot, Step, Steps};
 pub(crate) use squeeze_excite::SqueezeExcite;

@@ -10,7 +10,7 @@ use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
-use crate::ops::{Output, Slot, Step, Steps, most_threads};
+use crate::ops::{Output, Run, Slot, Step, Steps, most_threads};
 
 /// A convolution that may still take in what follows it.
 struct Open {
@@ -235,7 +235,7 @@ impl<'a> Draft<'a> {
         }
         let sizes = &self.sizes;
         let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
-        let mut steps = steps.map(|step| step.pack(simd, lowering.winograd, sizes)).collect::<TractResult<Vec<_>>>()?;
+        let mut steps = pack(steps.collect(), simd, lowering, sizes)?;
         Weights::gather(steps.iter_mut().flat_map(Step::weights_mut).collect());
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
@@ -305,6 +305,17 @@ impl Drafted {
             Step::Convolve { convolution: Convolution::new(simd, shape, weights, bias, nonlinearity)?, from, shortcut, to }
         })
     }
+}
+
+/// The steps with their weights packed, on as many cores as there are to spare; `sizes` are those of the slots.
+fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]]) -> TractResult<Vec<Step>> {
+    let mut packed: Vec<_> = steps.iter().map(|_| None).collect();
+    let run = Run::start(lowering.threads);
+    let mut parts: Vec<Vec<_>> = (0..run.threads()).map(|_| vec![]).collect();
+    let count = parts.len();
+    steps.into_iter().zip(&mut packed).enumerate().for_each(|(index, step)| parts[index % count].push(step));
+    run.share(parts, |part| part.into_iter().for_each(|(step, place)| *place = Some(step.pack(simd, lowering.winograd, sizes))));
+    packed.into_iter().flatten().collect()
 }
 
 /// The map that `slot` is some channels of, or itself.
