@@ -21,6 +21,10 @@ use crate::config::HttpConfig;
 /// After an error that is the system's and not one connection's, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes that are read of a connection at a time; a request whose head is longer than two such reads is refused with 431. hyper would go up to 400 KB,
+/// and hold that much for every client that sends pictures.
+const READ_BUFFER: usize = 64 << 10;
+
 /// Answers at `listener` until `finish` turns true, then closes it and waits for the requests under way. Idle connections are closed.
 pub(super) async fn answer(listener: TcpListener, router: Router, config: HttpConfig, mut finish: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(config.max_connections));
@@ -58,7 +62,7 @@ async fn converse(stream: TcpStream, _place: OwnedSemaphorePermit, router: Route
     }
     let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Lingering::new(stream)), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -210,6 +210,19 @@ async fn a_head_that_comes_too_slowly_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn a_head_of_300_kb_is_answered_431() {
+    let running = Running::ready(config(), FakeEngine::fast()).await;
+    for (length, status) in [(50_000, "HTTP/1.1 200"), (300_000, "HTTP/1.1 431")] {
+        let mut stream = TcpStream::connect(running.addr).await.unwrap();
+        let head = format!("GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(length));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_to_end(stream).await.unwrap();
+        assert!(answer.starts_with(status), "{answer} to a head of {length} bytes");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_body_that_comes_too_slowly_is_answered_408() {
     let mut config = config();
     config.http.body_timeout = SHORT;
