@@ -37,10 +37,34 @@ fn moves_axes(model: &TypedModel) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::tract_core::ops::math;
+
     use super::*;
 
     #[test]
     fn one_of_the_passes_of_tract_searches_axes() {
         assert_eq!(Optimizer::declutter().passes.iter().filter(|pass| searches_axes(pass.as_ref())).count(), 1);
+    }
+
+    /// The changes of axes that are left of `change`, a hyperbolic tangent and the way back.
+    fn changes_left(shape: [usize; 3], change: AxisOp) -> usize {
+        let mut model = TypedModel::default();
+        let input = model.add_source("input", f32::fact(shape)).unwrap();
+        let there = model.wire_node("there", change.clone(), &[input]).unwrap();
+        let between = model.wire_node("between", math::tanh(), &there).unwrap();
+        let back = model.wire_node("back", change.recip(), &between).unwrap();
+        model.select_output_outlets(&back).unwrap();
+        declutter(&mut model).unwrap();
+        model.nodes().iter().filter(|node| node.op_is::<AxisOp>()).count()
+    }
+
+    #[test]
+    fn longer_axes_that_are_moved_there_and_back_are_not_moved() {
+        assert_eq!(changes_left([2, 4, 6], AxisOp::Move(0, 2)), 0);
+    }
+
+    #[test]
+    fn axes_of_length_1_are_left_where_they_are() {
+        assert_eq!(changes_left([1, 4, 6], AxisOp::Rm(0)), 2);
     }
 }
