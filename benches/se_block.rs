@@ -13,7 +13,7 @@ use std::path::Path;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use senet::graph::{ParameterNames, fuse_squeeze_excite};
-use senet::kernels::{Activation, Excitation, Gate, Layers, Rectify, Simd, excite, scale, scale_add, squeeze};
+use senet::kernels::{Activation, Excitation, Gate, Layers, Rectify, Simd, excite, scale, squeeze};
 use tract_onnx::prelude::*;
 
 const SHAPES: [(usize, usize); 4] = [(256, 56), (512, 28), (1024, 14), (2048, 7)];
@@ -96,10 +96,7 @@ fn measure_kernels(group: &mut BenchmarkGroup<WallTime>, kind: Kind, channels: u
         bencher.iter(|| {
             squeeze(simd, &map, positions, &mut means);
             excite(simd, &excitation, &means, &mut gates);
-            match kind {
-                Kind::Plain => scale(simd, &mut map, positions, &gates),
-                Kind::Residual => scale_add(simd, &mut map, positions, &gates, &shortcut, Rectify::Relu),
-            }
+            scale(simd, &mut map, None, positions, &gates, (kind == Kind::Residual).then_some((&shortcut, Rectify::Relu)));
         });
     });
 }

@@ -21,7 +21,7 @@ mod x86_64;
 pub use excitation::{Activation, Excitation, Gate, Layers, ShapeMismatch};
 pub use level::{Level, Simd, UnsupportedLevel};
 
-/// What follows the residual addition in [`scale_add`].
+/// What follows the residual addition in [`scale`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rectify {
     /// Nothing.
@@ -34,8 +34,7 @@ pub enum Rectify {
 trait Kernels: maps::MapKernels {
     fn squeeze(&self, map: &[f32], positions: usize, means: &mut [f32]);
     fn excite(&self, excitation: &Excitation, means: &[f32], gates: &mut [f32]);
-    fn scale(&self, map: &mut [f32], positions: usize, gates: &[f32]);
-    fn scale_add(&self, map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify);
+    fn scale(&self, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>);
 }
 
 /// The mean of every channel: `map` is `[C, positions]`, `means` is `[C]`.
@@ -64,25 +63,19 @@ pub fn excite(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f
     simd.kernels().excite(excitation, means, gates);
 }
 
-/// Multiplies every channel of `map`, `[C, positions]`, by its gate; `gates` is `[C]`. The result is the same at every level.
+/// `map = from · gate`, or `rectify(from · gate + shortcut)`, in one pass over memory; where `from` is `None`, it is `map` itself.
+///
+/// `map`, `from` and the shortcut are `[C, positions]`, `gates` is `[C]`. Without a shortcut the result is the same at every level; with one, the
+/// product and the sum are rounded at most once each, and levels with a fused multiply-add round once.
 ///
 /// # Panics
-/// When `map` does not hold `gates.len() · positions` values.
-pub fn scale(simd: Simd, map: &mut [f32], positions: usize, gates: &[f32]) {
-    assert_map(map.len(), gates.len(), positions);
-    simd.kernels().scale(map, positions, gates);
-}
-
-/// `map = rectify(map · gate + shortcut)` in one pass over memory; `map` and `shortcut` are `[C, positions]`, `gates` is `[C]`.
-///
-/// The product and the sum are rounded at most once each; levels with a fused multiply-add round once.
-///
-/// # Panics
-/// When `map` or `shortcut` does not hold `gates.len() · positions` values.
-pub fn scale_add(simd: Simd, map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
-    assert_map(map.len(), gates.len(), positions);
-    assert_map(shortcut.len(), gates.len(), positions);
-    simd.kernels().scale_add(map, positions, gates, shortcut, rectify);
+/// When `map`, `from` or the shortcut does not hold `gates.len() · positions` values.
+pub fn scale(simd: Simd, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>) {
+    let others = [from, shortcut.map(|(values, _)| values)];
+    for length in [map.len()].into_iter().chain(others.into_iter().flatten().map(<[f32]>::len)) {
+        assert_map(length, gates.len(), positions);
+    }
+    simd.kernels().scale(map, from, positions, gates, shortcut);
 }
 
 fn assert_map(values: usize, channels: usize, positions: usize) {

@@ -57,6 +57,7 @@ at_every_level! {
     opens_sigmoid_gates_within_the_stated_tolerance
     closes_and_opens_gates_at_the_infinities
     scales_exactly
+    scales_into_other_memory_as_in_place
     scales_and_adds_within_two_roundings
     lets_nan_and_infinities_through
     lets_nan_through_every_activation_and_gate
@@ -247,9 +248,22 @@ fn scales_exactly(simd: Simd) {
         let mut reference = map.clone();
         let gates = gates_for(&map);
         let positions = map.positions;
-        scale(simd, map.values_mut(), positions, &gates);
-        scale(scalar(), reference.values_mut(), positions, &gates);
+        scale(simd, map.values_mut(), None, positions, &gates, None);
+        scale(scalar(), reference.values_mut(), None, positions, &gates, None);
         prop_assert_eq!(map.memory, reference.memory);
+    });
+}
+
+fn scales_into_other_memory_as_in_place(simd: Simd) {
+    proptest!(|(map in maps(any_float()), rectify in prop::option::of(prop::sample::select(vec![Rectify::No, Rectify::Relu])))| {
+        let (gates, shortcut) = (gates_for(&map), shortcut_for(&map));
+        let shortcut = rectify.map(|rectify| (&shortcut[..], rectify));
+        let (mut in_place, mut elsewhere) = (map.clone(), map.clone());
+        elsewhere.values_mut().fill(f32::NAN);
+        scale(simd, in_place.values_mut(), None, map.positions, &gates, shortcut);
+        scale(simd, elsewhere.values_mut(), Some(map.values()), map.positions, &gates, shortcut);
+        let bits = |map: &Map| map.memory.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&elsewhere), bits(&in_place));
     });
 }
 
@@ -257,7 +271,7 @@ fn scales_and_adds_within_two_roundings(simd: Simd) {
     proptest!(|(map in maps(ordinary()), rectify in prop::sample::select(vec![Rectify::No, Rectify::Relu]))| {
         let (gates, shortcut) = (gates_for(&map), shortcut_for(&map));
         let mut sums = map.clone();
-        scale_add(simd, sums.values_mut(), map.positions, &gates, &shortcut, rectify);
+        scale(simd, sums.values_mut(), None, map.positions, &gates, Some((&shortcut, rectify)));
         prop_assert_eq!(&sums.memory[..map.skip], &map.memory[..map.skip], "written in front of the map");
         for (index, ((sum, value), shortcut)) in sums.values().iter().zip(map.values()).zip(&shortcut).enumerate() {
             let product = f64::from(*value) * f64::from(gates[index / map.positions]);
@@ -275,8 +289,8 @@ fn lets_nan_and_infinities_through(simd: Simd) {
         let results = |simd| {
             let (mut means, mut scaled, mut sums) = (vec![0.0; map.channels], map.clone(), map.clone());
             squeeze(simd, map.values(), map.positions, &mut means);
-            scale(simd, scaled.values_mut(), map.positions, &gates);
-            scale_add(simd, sums.values_mut(), map.positions, &gates, &shortcut, rectify);
+            scale(simd, scaled.values_mut(), None, map.positions, &gates, None);
+            scale(simd, sums.values_mut(), None, map.positions, &gates, Some((&shortcut, rectify)));
             [means, scaled.memory, sums.memory].concat()
         };
         for (actual, expected) in results(simd).into_iter().zip(results(scalar())) {
@@ -314,10 +328,10 @@ fn accepts_maps_without_channels_or_positions(simd: Simd) {
     squeeze(simd, &[], 0, &mut means);
     assert!(means.iter().all(|mean| mean.is_nan()), "the mean of nothing is not a number: {means:?}");
     squeeze(simd, &[], 49, &mut []);
-    scale(simd, &mut [], 0, &[0.5; 3]);
-    scale(simd, &mut [], 49, &[]);
-    scale_add(simd, &mut [], 0, &[0.5; 3], &[], Rectify::Relu);
-    scale_add(simd, &mut [], 49, &[], &[], Rectify::Relu);
+    scale(simd, &mut [], None, 0, &[0.5; 3], None);
+    scale(simd, &mut [], Some(&[]), 49, &[], None);
+    scale(simd, &mut [], None, 0, &[0.5; 3], Some((&[], Rectify::Relu)));
+    scale(simd, &mut [], Some(&[]), 49, &[], Some((&[], Rectify::Relu)));
     assert!(open_gates(simd, Gate::Sigmoid, &[]).is_empty());
 }
 
@@ -330,7 +344,13 @@ fn panics_when_the_map_is_shorter_than_its_channels_say() {
 #[test]
 #[should_panic(expected = "a map of 7 values for 2 channels of 3 positions")]
 fn panics_when_the_shortcut_is_longer_than_the_map() {
-    scale_add(scalar(), &mut [0.0; 6], 3, &[0.0; 2], &[0.0; 7], Rectify::No);
+    scale(scalar(), &mut [0.0; 6], None, 3, &[0.0; 2], Some((&[0.0; 7], Rectify::No)));
+}
+
+#[test]
+#[should_panic(expected = "a map of 5 values for 2 channels of 3 positions")]
+fn panics_when_the_map_to_read_is_shorter_than_the_one_to_write() {
+    scale(scalar(), &mut [0.0; 6], Some(&[0.0; 5]), 3, &[0.0; 2], None);
 }
 
 #[test]

@@ -31,24 +31,14 @@ impl Kernels for Scalar {
         }
     }
 
-    fn scale(&self, map: &mut [f32], positions: usize, gates: &[f32]) {
-        for (channel, gate) in gates.iter().enumerate() {
-            for value in &mut map[channel * positions..][..positions] {
-                *value *= gate;
-            }
-        }
-    }
-
-    fn scale_add(&self, map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
-        for (channel, gate) in gates.iter().enumerate() {
-            let shortcut = &shortcut[channel * positions..][..positions];
-            for (value, shortcut) in map[channel * positions..][..positions].iter_mut().zip(shortcut) {
-                let sum = *value * gate + shortcut;
-                *value = match rectify {
-                    Rectify::No => sum,
-                    Rectify::Relu => relu(sum),
-                };
-            }
+    fn scale(&self, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>) {
+        for (at, value) in map.iter_mut().enumerate() {
+            let product = from.map_or(*value, |from| from[at]) * gates[at / positions];
+            *value = match shortcut {
+                None => product,
+                Some((shortcut, Rectify::No)) => product + shortcut[at],
+                Some((shortcut, Rectify::Relu)) => relu(product + shortcut[at]),
+            };
         }
     }
 }

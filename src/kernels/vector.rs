@@ -38,14 +38,9 @@ macro_rules! vector_kernels {
                 unsafe { excite(excitation, means, gates) }
             }
 
-            fn scale(&self, map: &mut [f32], positions: usize, gates: &[f32]) {
+            fn scale(&self, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>) {
                 // SAFETY: as above.
-                unsafe { scale(map, positions, gates) }
-            }
-
-            fn scale_add(&self, map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
-                // SAFETY: as above.
-                unsafe { scale_add(map, positions, gates, shortcut, rectify) }
+                unsafe { scale(map, from, positions, gates, shortcut) }
             }
         }
 
@@ -172,41 +167,43 @@ macro_rules! vector_kernels {
         #[inline]
         #[target_feature(enable = $features)]
         fn rows<const N: usize>(weights: &[f32], channels: usize, chunks: usize) -> [(&[[f32; LANES]], &[f32]); N] {
-            std::array::from_fn(|row| {
-                let (vectors, tail) = weights[row * channels..][..channels].as_chunks();
-                (&vectors[..chunks], tail)
-            })
+            std::array::from_fn(|row| vectors(&weights[row * channels..][..channels], chunks))
+        }
+
+        /// `values`, of so many whole `chunks`, as these and a tail.
+        #[inline]
+        fn vectors(values: &[f32], chunks: usize) -> (&[[f32; LANES]], &[f32]) {
+            let (vectors, tail) = values.as_chunks();
+            (&vectors[..chunks], tail)
         }
 
         #[target_feature(enable = $features)]
-        fn scale(map: &mut [f32], positions: usize, gates: &[f32]) {
+        fn scale(map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>) {
+            let least = splat(if matches!(shortcut, Some((_, Rectify::Relu))) { 0.0 } else { f32::NEG_INFINITY });
             for (channel, gate) in gates.iter().enumerate() {
                 let gate = splat(*gate);
-                let (chunks, tail) = map[channel * positions..][..positions].as_chunks_mut();
-                for values in chunks {
-                    store(values, mul(load(values), gate));
+                let channel = channel * positions..(channel + 1) * positions;
+                let (chunks, tail) = map[channel.clone()].as_chunks_mut();
+                let (from, from_tail) = from.map(|from| vectors(&from[channel.clone()], chunks.len())).unzip();
+                let (shortcut, shortcut_tail) = shortcut.map(|(shortcut, _)| vectors(&shortcut[channel], chunks.len())).unzip();
+                for (index, values) in chunks.iter_mut().enumerate() {
+                    let value = match from {
+                        Some(from) => load(&from[index]),
+                        None => load(values),
+                    };
+                    let scaled = match shortcut {
+                        Some(shortcut) => max(least, fma(value, gate, load(&shortcut[index]))),
+                        None => mul(value, gate),
+                    };
+                    store(values, scaled);
                 }
                 if !tail.is_empty() {
-                    store_tail(tail, mul(load_tail(tail), gate));
-                }
-            }
-        }
-
-        #[target_feature(enable = $features)]
-        fn scale_add(map: &mut [f32], positions: usize, gates: &[f32], shortcut: &[f32], rectify: Rectify) {
-            let least = splat(match rectify {
-                Rectify::No => f32::NEG_INFINITY,
-                Rectify::Relu => 0.0,
-            });
-            for (channel, gate) in gates.iter().enumerate() {
-                let gate = splat(*gate);
-                let (chunks, tail) = map[channel * positions..][..positions].as_chunks_mut();
-                let (shortcut_chunks, shortcut_tail) = shortcut[channel * positions..][..positions].as_chunks();
-                for (values, shortcut) in chunks.iter_mut().zip(shortcut_chunks) {
-                    store(values, max(least, fma(load(values), gate, load(shortcut))));
-                }
-                if !tail.is_empty() {
-                    store_tail(tail, max(least, fma(load_tail(tail), gate, load_tail(shortcut_tail))));
+                    let value = load_tail(from_tail.unwrap_or(&*tail));
+                    let scaled = match shortcut_tail {
+                        Some(shortcut) => max(least, fma(value, gate, load_tail(shortcut))),
+                        None => mul(value, gate),
+                    };
+                    store_tail(tail, scaled);
                 }
             }
         }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
-use crate::kernels::{Excitation, Rectify, Simd, excite, scale, scale_add, squeeze};
+use crate::kernels::{Excitation, Rectify, Simd, excite, scale, squeeze};
+
+/// Values of a map that are scaled together, from its end on: what is squeezed last is still in the caches.
+const BLOCK: usize = 64 * 1024;
 
 /// `map · gates(map)`, or `rectify(map · gates(map) + shortcut)`.
 ///
 /// Inputs: the map, `f32` `[…, C, H, W]`, and the shortcut of the same shape where one is fused. Outputs: the recalibrated map, of the same
-/// shape, and the gates, `f32` `[N, C]` with N the product of the axes before C. A map that nobody else holds is overwritten in place.
+/// shape, and the gates, `f32` `[N, C]` with N the product of the axes before C. A map that nobody else holds is overwritten in place; of any other
+/// the result is written elsewhere in the same pass.
 #[derive(Debug, Clone)]
 pub(crate) struct SqueezeExcite {
     excitation: Arc<Excitation>,
@@ -34,17 +38,20 @@ impl SqueezeExcite {
         self.shortcut
     }
 
-    fn recalibrate(&self, map: &mut [f32], shortcut: Option<&[f32]>, positions: usize, gates: &mut [f32]) {
+    /// Writes `map`, whose values are those of `from` where that is given, and the gates.
+    fn recalibrate(&self, map: &mut [f32], from: Option<&[f32]>, shortcut: Option<&[f32]>, positions: usize, gates: &mut [f32]) {
         let channels = self.excitation.channels();
         let image = (channels * positions).max(1);
-        let mut shortcuts = shortcut.map(|values| values.chunks_exact(image));
+        let together = (BLOCK / positions.max(1)).max(1);
         let mut means = vec![0.0; channels];
-        for (map, gates) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)) {
-            squeeze(self.simd, map, positions, &mut means);
+        for (index, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)).enumerate() {
+            let (from, shortcut) = (part(from, image, index), part(shortcut, image, index));
+            squeeze(self.simd, from.unwrap_or(map), positions, &mut means);
             excite(self.simd, &self.excitation, &means, gates);
-            match (shortcuts.as_mut().and_then(Iterator::next), self.shortcut) {
-                (Some(shortcut), Some(rectify)) => scale_add(self.simd, map, positions, gates, shortcut, rectify),
-                _ => scale(self.simd, map, positions, gates),
+            let block = together * positions;
+            for (index, (map, gates)) in map.chunks_mut(block).zip(gates.chunks(together)).enumerate().rev() {
+                let shortcut = part(shortcut, block, index).zip(self.shortcut);
+                scale(self.simd, map, part(from, block, index), positions, gates, shortcut);
             }
         }
     }
@@ -56,6 +63,18 @@ impl SqueezeExcite {
         ensure!(map[0] == self.excitation.channels().into(), "a map of other channels than the block's {}", self.excitation.channels());
         Ok((batch.iter().cloned().product(), map[0].clone(), map[1..].iter().cloned().product()))
     }
+}
+
+/// The `index`-th part of `values`, where there are any, in parts of `size`.
+fn part(values: Option<&[f32]>, size: usize, index: usize) -> Option<&[f32]> {
+    values.map(|values| &values[index * size..values.len().min((index + 1) * size)])
+}
+
+/// A tensor to be written before it is read: filling it with zeros first takes as long as copying the map would.
+#[expect(unsafe_code, reason = "tract gives out memory that is not filled by an unsafe function only")]
+fn unfilled(shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: every pattern of bits is an `f32`, and `recalibrate` writes all values.
+    unsafe { Tensor::uninitialized::<f32>(shape) }
 }
 
 /// Two blocks are the same when they share their weights: comparing values would be slow, and two equal blocks may well run apart.
@@ -90,15 +109,21 @@ impl EvalOp for SqueezeExcite {
     fn eval(&self, _ctx: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         ensure!(inputs.len() == 1 + usize::from(self.shortcut.is_some()), "{} inputs for {self:?}", inputs.len());
         let shortcut = if self.shortcut.is_some() { inputs.pop() } else { None };
-        let mut map = inputs.remove(0).into_tensor();
+        let input = inputs.remove(0);
         if let Some(shortcut) = &shortcut {
-            ensure!(shortcut.shape() == map.shape(), "a shortcut of {:?} for a map of {:?}", shortcut.shape(), map.shape());
+            ensure!(shortcut.shape() == input.shape(), "a shortcut of {:?} for a map of {:?}", shortcut.shape(), input.shape());
         }
-        let (batch, channels, positions) = self.sizes(map.shape())?;
+        let (batch, channels, positions) = self.sizes(input.shape())?;
+        let (mut map, from) = match input.is_exclusive() {
+            true => (input.into_tensor(), None),
+            false => (unfilled(input.shape())?, Some(input)),
+        };
+        let from = from.as_ref().map(|from| from.try_as_plain_ram()?.as_slice::<f32>()).transpose()?;
         let mut gates = Tensor::zero::<f32>(&[batch, channels])?;
         let shortcut = shortcut.as_ref().map(|s| s.try_as_plain_ram()?.as_slice::<f32>()).transpose()?;
         self.recalibrate(
             map.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+            from,
             shortcut,
             positions,
             gates.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
@@ -124,7 +149,6 @@ mod tests {
     use crate::kernels::{Activation, Gate, Layers};
 
     const C: usize = 3;
-    const POSITIONS: usize = 4;
 
     /// Gates of sigmoid(mean · [1, -2, 0]) of the first channel.
     fn block(shortcut: Option<Rectify>) -> SqueezeExcite {
@@ -156,15 +180,16 @@ mod tests {
 
     /// The operator's definition, written out.
     fn expected(map: &Tensor, shortcut: Option<(&Tensor, Rectify)>) -> (Vec<f32>, Vec<f32>) {
+        let positions: usize = map.shape().iter().rev().take(2).product();
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         let (mut out, mut gates) = (values(map).to_vec(), vec![]);
-        for (n, image) in values(map).chunks(C * POSITIONS).enumerate() {
-            let hidden = (image[..POSITIONS].iter().sum::<f32>() / POSITIONS as f32).max(0.0);
+        for (n, image) in values(map).chunks(C * positions).enumerate() {
+            let hidden = (image[..positions].iter().sum::<f32>() / positions as f32).max(0.0);
             for (c, weight) in [1.0, -2.0, 0.0].into_iter().enumerate() {
                 gates.push(sigmoid(weight * hidden));
-                for p in 0..POSITIONS {
-                    let at = (n * C + c) * POSITIONS + p;
-                    out[at] = image[c * POSITIONS + p] * sigmoid(weight * hidden);
+                for p in 0..positions {
+                    let at = (n * C + c) * positions + p;
+                    out[at] = image[c * positions + p] * sigmoid(weight * hidden);
                     if let Some((shortcut, rectify)) = shortcut {
                         out[at] += values(shortcut)[at];
                         out[at] = if rectify == Rectify::Relu { out[at].max(0.0) } else { out[at] };
@@ -182,27 +207,39 @@ mod tests {
         }
     }
 
+    /// On a map that nobody else holds, and on one that is held.
+    fn assert_as_defined(map: &Tensor, shortcut: Option<(&Tensor, Rectify)>) {
+        let (expected_out, expected_gates) = expected(map, shortcut);
+        for held in [None, Some(map.clone().into_tvalue())] {
+            let input = held.clone().unwrap_or_else(|| map.clone().into_tvalue());
+            let inputs = [input].into_iter().chain(shortcut.map(|(shortcut, _)| shortcut.clone().into_tvalue())).collect();
+            let (out, gates) = run(&block(shortcut.map(|(_, rectify)| rectify)), inputs);
+            assert_close(&out, &expected_out);
+            assert_close(&gates, &expected_gates);
+            let batch = map.shape()[..map.rank() - 3].iter().product();
+            assert_eq!((out.shape(), gates.shape()), (map.shape(), &[batch, C][..]));
+        }
+    }
+
     #[test]
     fn recalibrates_maps_of_any_rank_and_batch() {
         for shape in [&[C, 2, 2][..], &[1, C, 2, 2], &[2, C, 2, 2], &[2, 2, C, 2, 2]] {
-            let map = map(shape);
-            let (out, gates) = run(&block(None), tvec!(map.clone().into_tvalue()));
-            let (expected_out, expected_gates) = expected(&map, None);
-            assert_close(&out, &expected_out);
-            assert_close(&gates, &expected_gates);
-            assert_eq!((out.shape(), gates.shape()), (shape, &[map.len() / 12, C][..]));
+            assert_as_defined(&map(shape), None);
         }
+    }
+
+    #[test]
+    fn recalibrates_maps_of_several_blocks() {
+        let (map, shortcut) = (map(&[2, C, 200, 190]), map(&[2, C, 200, 190]));
+        assert_as_defined(&map, None);
+        assert_as_defined(&map, Some((&shortcut, Rectify::Relu)));
     }
 
     #[test]
     fn adds_the_shortcut_and_rectifies() {
         let (map, shortcut) = (map(&[2, C, 2, 2]), Tensor::from_shape(&[2, C, 2, 2], &[-0.75f32; 24]).unwrap());
         for rectify in [Rectify::No, Rectify::Relu] {
-            let inputs = tvec!(map.clone().into_tvalue(), shortcut.clone().into_tvalue());
-            let (out, gates) = run(&block(Some(rectify)), inputs);
-            let (expected_out, expected_gates) = expected(&map, Some((&shortcut, rectify)));
-            assert_close(&out, &expected_out);
-            assert_close(&gates, &expected_gates);
+            assert_as_defined(&map, Some((&shortcut, rectify)));
         }
     }
 
