@@ -76,12 +76,26 @@ fn joined_and_cut_maps_answer_as_stock_tract_does() {
 }
 
 #[test]
+fn slopes_for_each_channel_answer_as_stock_tract_does() {
+    let path = "tests/fixtures/classifiers/prelu.onnx";
+    for shape in [[1, 3, 16, 16], [1, 3, 13, 17], [2, 3, 9, 22]] {
+        assert_logits_agree(path, &shape);
+    }
+    for simd in levels() {
+        let network = Network::load(onnx(path), &[1, 3, 16, 16], simd, Rewrite::All(Lowering::default())).unwrap();
+        // Four convolutions, of which one takes in a residual addition and the PReLU of one slope; the four others; the pool and two layers.
+        assert_eq!((network.operators().blocked, network.operators().tract), (11, 0), "{:?}", network.unlowered());
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
-    for (path, shape) in [("tests/fixtures/classifiers/joined.onnx", [1, 3, 61, 67]), ("models/cifar10_se_resnet/model.onnx", [2, 3, 32, 32])] {
+    let fixtures = ["joined", "prelu"].map(|name| (format!("tests/fixtures/classifiers/{name}.onnx"), [1, 3, 61, 67]));
+    for (path, shape) in fixtures.into_iter().chain([("models/cifar10_se_resnet/model.onnx".to_owned(), [2, 3, 32, 32])]) {
         for simd in levels() {
             let with = |threads| {
                 let lowering = Lowering { threads, ..Lowering::default() };
-                run(&Network::load(onnx(path), &shape, simd, Rewrite::All(lowering)).unwrap(), &shape, 1)
+                run(&Network::load(onnx(&path), &shape, simd, Rewrite::All(lowering)).unwrap(), &shape, 1)
             };
             let (one, all) = (with(1), with(usize::MAX));
             assert_eq!((one.logits, one.gates), (all.logits, all.gates), "{path} at {}", simd.level());

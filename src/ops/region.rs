@@ -10,7 +10,7 @@ use super::helpers::Run;
 use crate::kernels::Simd;
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate, add, connect,
-    convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, recalibrate, squeeze_map, to_planar,
+    convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, prelu, recalibrate, squeeze_map, to_planar,
 };
 
 /// Multiply-accumulates that are worth being handed to another thread: some three microseconds of work.
@@ -81,6 +81,10 @@ pub(crate) enum Step {
     Activate {
         map: usize,
         nonlinearity: Nonlinearity,
+    },
+    Prelu {
+        map: usize,
+        slopes: Vec<f32>,
     },
 }
 
@@ -223,6 +227,10 @@ impl Steps {
                     run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
                 }
                 Step::Activate { map, nonlinearity } => activate(self.simd, &mut self.change(memory, *map).0, *nonlinearity),
+                Step::Prelu { map, slopes } => {
+                    let parts = split(&run, self.change(memory, *map).0, 8 * slopes.len(), 1);
+                    run.share(parts, |mut part| prelu(self.simd, &mut part, slopes));
+                }
             }
         }
         for (output, values) in self.outputs.iter().zip(outputs) {

@@ -98,6 +98,10 @@ impl<'a> Draft<'a> {
                     self.write(Drafted::Ready(Step::Activate { map, nonlinearity: *nonlinearity }), map)
                 }
             },
+            Operator::Prelu(slopes) => {
+                let map = self.own(inputs[0], maps[0], output)?;
+                self.write(Drafted::Ready(Step::Prelu { map, slopes: slopes.clone() }), map)
+            }
             Operator::Add => self.add(inputs, &maps, output)?,
             Operator::Concatenate => self.concatenate(inputs, &maps, output)?,
             Operator::Slice(first) => {
@@ -377,6 +381,6 @@ fn slots_of(step: &Step) -> [Option<usize>; 3] {
         }
         Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
         Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],
-        Step::Activate { map, .. } => [Some(*map), None, None],
+        Step::Activate { map, .. } | Step::Prelu { map, .. } => [Some(*map), None, None],
     }
 }

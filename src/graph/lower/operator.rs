@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec,
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::logic::{CompGT, Iff};
 use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, Reducer, Sigmoid, Silu};
 
@@ -32,6 +33,8 @@ pub(super) enum Operator {
     Shift(Vec<f32>),
     Pool(Pool, Window),
     Activation(Nonlinearity),
+    /// With a slope for each channel.
+    Prelu(Vec<f32>),
     /// Of two maps.
     Add,
     SqueezeExcite(SqueezeExcite),
@@ -83,7 +86,7 @@ pub(super) fn has_kernel(model: &TypedModel, node: usize) -> bool {
     let op = &model.node(node).op;
     let binary = op.downcast_ref::<TypedBinOp>().is_some_and(|op| op.0.is::<Add>() || op.0.is::<Mul>() || op.0.is::<Max>() || op.0.is::<Min>());
     let pool = op.is::<MaxPool>() || op.is::<SumPool>() || op.is::<Reduce>();
-    binary || pool || op.is::<TypedConcat>() || op.is::<Slice>() || op.is::<Conv>() || op.is::<EinSum>() || op.is::<SqueezeExcite>()
+    binary || pool || op.is::<Iff>() || op.is::<TypedConcat>() || op.is::<Slice>() || op.is::<Conv>() || op.is::<EinSum>() || op.is::<SqueezeExcite>()
 }
 
 fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Option<Recognised> {
@@ -101,7 +104,17 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
         let first = op.start.to_usize().ok().filter(|_| op.axis == channel_axis(model.outlet_fact(output).map_or(0, |fact| fact.rank())))?;
         return unary(Operator::Slice(first), model.node(node).inputs[0]);
     }
+    if let Some((input, slopes)) = prelu(model, node) {
+        let slopes = channel_values(&slopes, size, shape(model, output)?.len())?;
+        let one = slopes.first().filter(|first| slopes.iter().all(|slope| slope == *first));
+        let function = one.map(|slope| Operator::Activation(Nonlinearity::LeakyRelu { slope: *slope }));
+        return unary(function.unwrap_or(Operator::Prelu(slopes)), input);
+    }
     if let Some((input, scale)) = binary_with_constant::<Mul>(model, output) {
+        let users = &model.node(node).outputs[0].successors;
+        if !users.is_empty() && users.iter().all(|user| user.slot == 1 && prelu(model, user.node).is_some()) {
+            return None;
+        }
         let scale = channel_values(&scale, size, shape(model, output)?.len())?;
         return scaled(model, batch, size, input, &scale);
     }
@@ -141,6 +154,15 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
 fn view(model: &TypedModel, output: OutletId, batch: usize, size: [usize; 3]) -> Option<Recognised> {
     let input = through_unit_axes(model, output);
     (input != output && map_size(model, input, batch)? == size).then(|| Recognised { operator: Operator::View, inputs: vec![input] })
+}
+
+/// What `node` is PReLU of, and the slopes: tract writes it as `if 0 > x { x · slopes } else { x }`.
+fn prelu(model: &TypedModel, node: usize) -> Option<(OutletId, Arc<Tensor>)> {
+    let [test, product, input] = *model.node(node).inputs.as_slice() else { return None };
+    let [zero, tested] = binary::<CompGT>(model, test)?;
+    let (factor, slopes) = binary_with_constant::<Mul>(model, product)?;
+    let is_it = model.node(node).op_is::<Iff>() && uniform(constant(model, zero)?.as_ref()) == Some(0.0) && tested == input && factor == input;
+    is_it.then_some((input, slopes))
 }
 
 /// Every channel times a number: a depthwise convolution of one tap.

@@ -66,6 +66,7 @@ pub(super) trait MapKernels {
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
     fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity);
     fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity);
+    fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]);
 }
 
 /// `output = nonlinearity(convolution(input) + bias + shortcut)`.
@@ -146,6 +147,15 @@ pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: No
 /// `map = nonlinearity(map)`.
 pub fn activate(simd: Simd, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
     simd.kernels().activate(map, nonlinearity);
+}
+
+/// `map = map` where it is positive, else `slope · map`, with a slope for each channel (He et al., arXiv 1502.01852); `slopes` is `[C]`.
+///
+/// # Panics
+/// When `slopes` does not have C values.
+pub fn prelu(simd: Simd, map: &mut MapMut<'_>, slopes: &[f32]) {
+    assert_eq!(slopes.len(), map.layout.channels, "slopes");
+    simd.kernels().prelu(map, slopes);
 }
 
 fn assert_window(window: Window, input: &Layout, output: &Layout) {

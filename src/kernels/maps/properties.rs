@@ -288,11 +288,12 @@ fn recalibrates_adds_and_activates_like_the_reference(simd: Simd) {
                 0 => recalibrate(simd, &mut map, &gates, Some(shortcut), nonlinearity),
                 1 => recalibrate(simd, &mut map, &gates, None, nonlinearity),
                 2 => add(simd, &mut map, shortcut, nonlinearity),
-                _ => activate(simd, &mut map, nonlinearity),
+                3 => activate(simd, &mut map, nonlinearity),
+                _ => prelu(simd, &mut map, &gates),
             }
             data
         };
-        for operator in 0..4 {
+        for operator in 0..5 {
             for (a, e) in run(simd, operator).iter().zip(run(scalar(), operator)) {
                 prop_assert!(a.is_nan() && e.is_nan() || (a - e).abs() <= 2e-6 * (1.0 + e.abs()), "{} instead of {} by {}", a, e, operator);
             }

@@ -136,6 +136,14 @@ impl MapKernels for Scalar {
     fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
         for_each_pixel(map, |_, _, channels| channels.iter_mut().for_each(|value| *value = nonlinearity.apply(*value)));
     }
+
+    fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {
+        for_each_pixel(map, |_, _, channels| {
+            for (value, slope) in channels.iter_mut().zip(slopes) {
+                *value = Nonlinearity::LeakyRelu { slope: *slope }.apply(*value);
+            }
+        });
+    }
 }
 
 fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut [f32])) {

@@ -93,6 +93,11 @@ macro_rules! map_kernels {
                 // SAFETY: as above.
                 unsafe { activate_map(map, nonlinearity) }
             }
+
+            fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {
+                // SAFETY: as above.
+                unsafe { prelu_map(map, slopes) }
+            }
         }
 
         /// Where up to `CHUNK` pixels lie in the maps, in values.
@@ -725,6 +730,18 @@ macro_rules! map_kernels {
             }
         }
 
+        #[target_feature(enable = $features)]
+        fn prelu_map(map: &mut MapMut<'_>, slopes: &[f32]) {
+            for (y, columns) in map.rows() {
+                for x in columns {
+                    let at = map.offset(y, x);
+                    for (values, slopes) in map.data[at..][..slopes.len()].chunks_mut(LANES).zip(slopes.chunks(LANES)) {
+                        store_part(values, leaky_relu(load_part(values), load_part(slopes)));
+                    }
+                }
+            }
+        }
+
         /// Up to a whole vector.
         #[inline]
         #[target_feature(enable = $features)]
@@ -748,12 +765,18 @@ macro_rules! map_kernels {
             match nonlinearity {
                 Nonlinearity::Identity => x,
                 Nonlinearity::Clamp { min: least, max: most } => min(splat(most), max(splat(least), x)),
-                Nonlinearity::LeakyRelu { slope } => add(max(splat(0.0), x), mul(splat(slope), min(splat(0.0), x))),
+                Nonlinearity::LeakyRelu { slope } => leaky_relu(x, splat(slope)),
                 Nonlinearity::Sigmoid => sigmoid(x),
                 Nonlinearity::HardSigmoid => hard_sigmoid(x),
                 Nonlinearity::Silu => mul(x, sigmoid(x)),
                 Nonlinearity::HardSwish => mul(x, hard_sigmoid(x)),
             }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn leaky_relu(x: Vector, slope: Vector) -> Vector {
+            add(max(splat(0.0), x), mul(slope, min(splat(0.0), x)))
         }
 
         fn taps(window: &Window, input: &Layout, depth: usize, all_channels: bool) -> Taps {
