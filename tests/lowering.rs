@@ -89,6 +89,19 @@ fn slopes_for_each_channel_answer_as_stock_tract_does() {
 }
 
 #[test]
+fn layers_on_all_pixels_of_a_map_answer_as_stock_tract_does() {
+    let path = "tests/fixtures/classifiers/flattened.onnx";
+    for shape in [[1, 3, 6, 8], [2, 3, 6, 8]] {
+        assert_logits_agree(path, &shape);
+        for simd in levels() {
+            let network = Network::load(onnx(path), &shape, simd, Rewrite::All(Lowering::default())).unwrap();
+            // The convolution, the pool, the change of layout and the two layers.
+            assert_eq!((network.operators().blocked, network.operators().tract), (5, 0), "{:?}", network.unlowered());
+        }
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
     let fixtures = ["joined", "prelu"].map(|name| (format!("tests/fixtures/classifiers/{name}.onnx"), [1, 3, 61, 67]));
     for (path, shape) in fixtures.into_iter().chain([("models/cifar10_se_resnet/model.onnx".to_owned(), [2, 3, 32, 32])]) {

@@ -14,8 +14,8 @@ use super::pattern::{binary_with_constant, constant, shape, through_unit_axes, u
 pub(super) struct Linear {
     /// x, `[batch, inputs]` apart from axes of length 1.
     pub(super) input: OutletId,
-    /// `[outputs, inputs]`, row-major.
-    pub(super) weights: Vec<f32>,
+    /// `[outputs, inputs]`, row-major, apart from axes of length 1; the model's own where they lie so in it.
+    pub(super) weights: Arc<Tensor>,
     /// `[outputs]`
     pub(super) bias: Vec<f32>,
     /// The node that yields the product.
@@ -45,8 +45,8 @@ pub(super) fn linear(model: &TypedModel, wire: OutletId, batch: usize, outputs: 
     let shapes = Shapes { data: shape(model, input)?, weights: TVec::from_slice(tensor.shape()), output: shape(model, product)? };
     let order = weights_order(&op.axes, data, weights, &shapes, batch, outputs)?;
     let weights = match order {
-        Order::OutputsFirst => values(&tensor)?.to_vec(),
-        Order::InputsFirst => transpose(values(&tensor)?, outputs),
+        Order::OutputsFirst => tensor,
+        Order::InputsFirst => tensor1(&transpose(values(&tensor)?, outputs)).into_arc_tensor(),
     };
     Some(Linear { input, weights, bias, node: product.node })
 }

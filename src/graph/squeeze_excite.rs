@@ -10,7 +10,7 @@ use tract_onnx::tract_core::ops::nn::{HardSwish, Sigmoid, Silu};
 
 use super::clamp::{Clamp, Step, clamp};
 use super::linear::{Linear, linear};
-use super::pattern::{binary, binary_with_constant, element_wise, shape, through_unit_axes, uniform};
+use super::pattern::{binary, binary_with_constant, element_wise, shape, through_unit_axes, uniform, values};
 use super::squeeze::squeezed_map;
 use crate::kernels::{Activation, Gate, Layers, Rectify};
 
@@ -54,7 +54,8 @@ fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
     let squeezed_map = squeezed_map(model, reduce.input)?;
     let is_same = through_unit_axes(model, squeezed_map) == through_unit_axes(model, map);
     let nodes = [through_unit_axes(model, reduce.input).node, through_unit_axes(model, gates).node, reduce.node, expand.node];
-    is_same.then(|| Block { map, height: *height, width: *width, layers: layers(reduce, expand, activation, gate), nodes })
+    let layers = layers(reduce, expand, activation, gate)?;
+    is_same.then_some(Block { map, height: *height, width: *width, layers, nodes })
 }
 
 /// `Some` when `gates` is `[…, C, 1, 1]` beside a map of `map`: one value for each image and channel.
@@ -63,8 +64,9 @@ fn gates_each_channel(model: &TypedModel, gates: OutletId, map: &[usize]) -> Opt
     shape(model, gates)?.into_iter().eq(expected).then_some(())
 }
 
-fn layers(reduce: Linear, expand: Linear, activation: Activation, gate: Gate) -> Layers {
-    Layers { reduce: reduce.weights, reduce_bias: reduce.bias, expand: expand.weights, expand_bias: expand.bias, activation, gate }
+fn layers(reduce: Linear, expand: Linear, activation: Activation, gate: Gate) -> Option<Layers> {
+    let (reduce_weights, expand_weights) = (values(&reduce.weights)?.to_vec(), values(&expand.weights)?.to_vec());
+    Some(Layers { reduce: reduce_weights, reduce_bias: reduce.bias, expand: expand_weights, expand_bias: expand.bias, activation, gate })
 }
 
 /// The function that yields `wire`, a bias to add to its argument, and the argument.

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{EngineError, TensorInfo, external_data};
+use crate::allocator::give_back;
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
@@ -25,9 +26,9 @@ impl OnnxFile {
     /// # Errors
     /// [`EngineError::Import`] for bytes that are no ONNX model.
     pub(super) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
-        let proto = guard(|| Ok(ModelProto::decode(&bytes[..])?))?;
         let length = bytes.len();
-        drop(bytes);
+        // Of bytes that it owns the parser copies every parameter once, of others twice; they are freed when they are parsed.
+        let proto = guard(|| Ok(ModelProto::decode(Bytes::from(bytes.into_owned()))?))?;
         match &proto.graph {
             Some(graph) if !graph.node.is_empty() => Ok(Self { proto }),
             _ => Err(EngineError::Import(format!("{} bytes without a graph", length))),
@@ -81,6 +82,7 @@ impl OnnxFile {
             tensor.raw_data = Default::default();
             tensor.float_data = vec![];
         }
+        give_back();
     }
 
     /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.

@@ -13,11 +13,12 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::error::ModelError;
-use super::memory::{Line, give_back};
+use super::memory::Line;
 use super::registry::{NotServed, Registry, State};
 use super::source::{Candidate, Pins, Source};
 use super::{Description, Model};
 use crate::admission::panic_message;
+use crate::allocator::give_back;
 
 /// The most memory that a load takes, for each byte of the model's files: measured 3.8 for SE-ResNet-50, less for larger networks.
 const PEAK: u64 = 4;

@@ -65,6 +65,11 @@ pub(crate) enum Step {
         from: usize,
         to: usize,
     },
+    /// To a map of one pixel, whose channels are those of all pixels, channel by channel.
+    Flatten {
+        from: usize,
+        to: usize,
+    },
     Recalibrate {
         reduce: Linear,
         expand: Linear,
@@ -199,6 +204,10 @@ impl Steps {
                 Step::Copy { from, to } => {
                     let (mut to, maps) = self.write(memory, *to);
                     copy(maps.get(*from), &mut to);
+                }
+                Step::Flatten { from, to } => {
+                    let (to, maps) = self.write(memory, *to);
+                    to_planar(maps.get(*from), to.into_pixel());
                 }
                 Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates } => {
                     let channels = expand.outputs();

@@ -7,6 +7,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
+use crate::allocator::give_back;
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
@@ -33,7 +34,6 @@ enum Drafted {
 /// A region being put together.
 pub(super) struct Draft<'a> {
     model: &'a TypedModel,
-    recognised: &'a HashMap<usize, Recognised>,
     batch: usize,
     /// How often each wire is still to be read; outputs once more.
     uses: HashMap<OutletId, usize>,
@@ -51,32 +51,38 @@ pub(super) struct Draft<'a> {
     gates: HashMap<OutletId, usize>,
 }
 
+/// A region whose weights are to be packed.
+pub(super) struct Drawn {
+    batch: usize,
+    inputs: Vec<OutletId>,
+    sizes: Vec<[usize; 3]>,
+    parents: Vec<Option<(usize, usize)>>,
+    steps: Vec<Drafted>,
+    outs: Vec<Output>,
+}
+
+/// Weights that are packed and moved into large pages together: enough to fill some of these, and few to be in memory twice.
+const TOGETHER_BYTES: usize = 16 << 20;
+
 impl<'a> Draft<'a> {
-    pub(super) fn new(
-        model: &'a TypedModel,
-        nodes: &[usize],
-        recognised: &'a HashMap<usize, Recognised>,
-        outputs: &'a [OutletId],
-        batch: usize,
-    ) -> Self {
+    pub(super) fn new(model: &'a TypedModel, nodes: &[(usize, Recognised)], outputs: &'a [OutletId], batch: usize) -> Self {
         let mut uses = HashMap::new();
-        for wire in nodes.iter().flat_map(|node| &recognised[node].inputs).chain(outputs) {
+        for wire in nodes.iter().flat_map(|(_, found)| &found.inputs).chain(outputs) {
             *uses.entry(*wire).or_insert(0) += 1;
         }
         let (inputs, sizes, parents, slots, writers, steps, gates) = Default::default();
-        Self { model, recognised, batch, uses, inputs, sizes, parents, slots, writers, steps, outputs, gates }
+        Self { model, batch, uses, inputs, sizes, parents, slots, writers, steps, outputs, gates }
     }
 
     /// Adds the steps of `node`; its inputs must have been added before, or come from outside.
-    pub(super) fn push(&mut self, node: usize) -> TractResult<()> {
-        let Recognised { operator, inputs } = &self.recognised[&node];
-        let output = OutletId::new(node, 0);
+    pub(super) fn push(&mut self, node: usize, Recognised { operator, inputs }: Recognised) -> TractResult<()> {
+        let (output, inputs) = (OutletId::new(node, 0), &inputs);
         let maps = inputs.iter().map(|input| self.read(*input)).collect::<TractResult<TVec<usize>>>()?;
         let slot = match operator {
-            Operator::Convolution { shape, weights, bias } => self.convolve(*shape, weights.clone(), bias, maps[0], output)?,
+            Operator::Convolution { shape, weights, bias } => self.convolve(shape, weights, bias, maps[0], output)?,
             Operator::Shift(shift) => match self.open(inputs[0], maps[0]) {
                 Some(open) => {
-                    open.bias.iter_mut().zip(shift).for_each(|(a, b)| *a += b);
+                    open.bias.iter_mut().zip(&shift).for_each(|(a, b)| *a += b);
                     maps[0]
                 }
                 None => {
@@ -86,27 +92,27 @@ impl<'a> Draft<'a> {
             },
             Operator::Pool(pool, window) => {
                 let to = self.new_slot(output)?;
-                self.write(Drafted::Ready(Step::Pool { pool: *pool, window: *window, from: maps[0], to }), to)
+                self.write(Drafted::Ready(Step::Pool { pool, window, from: maps[0], to }), to)
             }
-            Operator::Activation(nonlinearity) => match self.convolution(inputs[0], maps[0], *nonlinearity) {
+            Operator::Activation(nonlinearity) => match self.convolution(inputs[0], maps[0], nonlinearity) {
                 Some((open, both)) => {
                     open.nonlinearity = both;
                     maps[0]
                 }
                 None => {
                     let map = self.own(inputs[0], maps[0], output)?;
-                    self.write(Drafted::Ready(Step::Activate { map, nonlinearity: *nonlinearity }), map)
+                    self.write(Drafted::Ready(Step::Activate { map, nonlinearity }), map)
                 }
             },
             Operator::Prelu(slopes) => {
                 let map = self.own(inputs[0], maps[0], output)?;
-                self.write(Drafted::Ready(Step::Prelu { map, slopes: slopes.clone() }), map)
+                self.write(Drafted::Ready(Step::Prelu { map, slopes }), map)
             }
             Operator::Add => self.add(inputs, &maps, output)?,
             Operator::Concatenate => self.concatenate(inputs, &maps, output)?,
             Operator::Slice(first) => {
                 let to = self.new_slot(output)?;
-                let from = self.add_slot(self.sizes[to], Some((maps[0], *first)));
+                let from = self.add_slot(self.sizes[to], Some((maps[0], first)));
                 self.write(Drafted::Ready(Step::Copy { from, to }), to)
             }
             Operator::View => self.own(inputs[0], maps[0], output)?,
@@ -129,9 +135,23 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn convolve(&mut self, shape: ConvolutionShape, weights: Arc<Tensor>, bias: &[f32], from: usize, output: OutletId) -> TractResult<usize> {
+    fn convolve(
+        &mut self,
+        mut shape: ConvolutionShape,
+        weights: Arc<Tensor>,
+        bias: Vec<f32>,
+        mut from: usize,
+        output: OutletId,
+    ) -> TractResult<usize> {
+        let [channels, height, width] = self.sizes[from];
+        if height * width > 1 && shape.groups == 1 && shape.window == (Window { kernel: [height, width], ..Window::UNIT }) {
+            // A fully connected layer, whose outputs threads share out and whose weights lie as it reads them.
+            let flat = self.add_slot([channels * height * width, 1, 1], None);
+            from = self.write(Drafted::Ready(Step::Flatten { from, to: flat }), flat);
+            shape = ConvolutionShape { inputs: channels * height * width, window: Window::UNIT, ..shape };
+        }
         let to = self.new_slot(output)?;
-        let (bias, shortcut, nonlinearity) = (bias.to_vec(), None, Nonlinearity::Identity);
+        let (shortcut, nonlinearity) = (None, Nonlinearity::Identity);
         Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, nonlinearity }), to))
     }
 
@@ -227,8 +247,8 @@ impl<'a> Draft<'a> {
         Ok(self.write(Drafted::Ready(Step::Copy { from: slot, to }), to))
     }
 
-    /// The region's inputs and its steps.
-    pub(super) fn finish(self, simd: Simd, lowering: Lowering) -> TractResult<(Vec<OutletId>, Steps)> {
+    /// The region, whose nodes the model need not have any more.
+    pub(super) fn finish(self) -> TractResult<Drawn> {
         let mut outs = vec![];
         for wire in self.outputs {
             outs.push(match (self.slots.get(wire), self.gates.get(wire)) {
@@ -237,10 +257,28 @@ impl<'a> Draft<'a> {
                 _ => bail!("an output that no step yields"),
             });
         }
-        let sizes = &self.sizes;
-        let steps = self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined));
-        let mut steps = pack(steps.collect(), simd, lowering, sizes)?;
-        Weights::gather(steps.iter_mut().flat_map(Step::weights_mut).collect());
+        let Self { batch, inputs, sizes, parents, steps, .. } = self;
+        Ok(Drawn { batch, inputs, sizes, parents, steps, outs })
+    }
+}
+
+impl Drawn {
+    pub(super) fn inputs(&self) -> &[OutletId] {
+        &self.inputs
+    }
+
+    /// Packs the weights, of which those are freed that nothing else holds.
+    pub(super) fn pack(self, simd: Simd, lowering: Lowering) -> TractResult<Steps> {
+        let (mut steps, mut together, mut bytes) = (vec![], vec![], 0);
+        for step in self.steps.into_iter().filter(|step| !matches!(step, Drafted::Joined)) {
+            bytes += step.bytes();
+            together.push(step);
+            if bytes > TOGETHER_BYTES {
+                steps.extend(pack(std::mem::take(&mut together), simd, lowering, &self.sizes)?);
+                bytes = 0;
+            }
+        }
+        steps.extend(pack(together, simd, lowering, &self.sizes)?);
         let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
         for step in &steps {
             let (window, from, to) = match step {
@@ -259,18 +297,15 @@ impl<'a> Draft<'a> {
                 layouts[slot].stride = layouts[*parent].stride;
             }
         }
-        let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &outs);
+        let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &self.outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
         let channels = steps.iter().map(|step| match step {
             Step::Recalibrate { reduce, expand, .. } => reduce.outputs().max(expand.outputs()),
             _ => 0,
         });
-        let channels = channels.max().unwrap_or(0);
-        Ok((
-            self.inputs,
-            Steps { simd, batch: self.batch, slots, steps, outputs: outs, memory, scratch, threads: lowering.threads.min(most_threads()), channels },
-        ))
+        let (channels, threads) = (channels.max().unwrap_or(0), lowering.threads.min(most_threads()));
+        Ok(Steps { simd, batch: self.batch, slots, steps, outputs: self.outs, memory, scratch, threads, channels })
     }
 }
 
@@ -286,6 +321,14 @@ impl Drafted {
             Self::Convolution(open) => [Some(open.from), open.shortcut, Some(open.to)],
             Self::Ready(step) => slots_of(step),
             Self::Joined => [None; 3],
+        }
+    }
+
+    /// Of the weights that are to be packed.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Convolution(open) => open.weights.len() * size_of::<f32>(),
+            _ => 0,
         }
     }
 
@@ -311,7 +354,7 @@ impl Drafted {
     }
 }
 
-/// The steps with their weights packed, on as many cores as there are to spare; `sizes` are those of the slots.
+/// The steps with their weights packed, on as many cores as there are to spare, and in large pages; `sizes` are those of the slots.
 fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]]) -> TractResult<Vec<Step>> {
     let mut packed: Vec<_> = steps.iter().map(|_| None).collect();
     let run = Run::start(lowering.threads);
@@ -319,7 +362,10 @@ fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]
     let count = parts.len();
     steps.into_iter().zip(&mut packed).enumerate().for_each(|(index, step)| parts[index % count].push(step));
     run.share(parts, |part| part.into_iter().for_each(|(step, place)| *place = Some(step.pack(simd, lowering.winograd, sizes))));
-    packed.into_iter().flatten().collect()
+    let mut packed = packed.into_iter().flatten().collect::<TractResult<Vec<_>>>()?;
+    Weights::gather(packed.iter_mut().flat_map(Step::weights_mut).collect());
+    give_back();
+    Ok(packed)
 }
 
 /// The map that `slot` is some channels of, or itself.
@@ -376,9 +422,11 @@ fn slots_of(step: &Step) -> [Option<usize>; 3] {
     match step {
         Step::Load { to, .. } => [Some(*to), None, None],
         Step::Convolve { from, shortcut, to, .. } | Step::ConvolveWinograd { from, shortcut, to, .. } => [Some(*from), *shortcut, Some(*to)],
-        Step::ConvolveDepthwise { from, to, .. } | Step::Connect { from, to, .. } | Step::Pool { from, to, .. } | Step::Copy { from, to } => {
-            [Some(*from), Some(*to), None]
-        }
+        Step::ConvolveDepthwise { from, to, .. }
+        | Step::Connect { from, to, .. }
+        | Step::Pool { from, to, .. }
+        | Step::Copy { from, to }
+        | Step::Flatten { from, to } => [Some(*from), Some(*to), None],
         Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
         Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],
         Step::Activate { map, .. } | Step::Prelu { map, .. } => [Some(*map), None, None],

@@ -158,23 +158,28 @@ fn replace(
     }
     outputs.sort_by_key(|o| (o.node, o.slot));
     outputs.dedup();
-    let mut draft = Draft::new(model, nodes, recognised, &outputs, batch);
-    for node in nodes {
-        draft.push(*node)?;
+    let found: Vec<(usize, Recognised)> = nodes.iter().filter_map(|node| recognised.remove_entry(node)).collect();
+    let mut draft = Draft::new(model, &found, &outputs, batch);
+    for (node, found) in found {
+        draft.push(node, found)?;
     }
-    let (inputs, steps) = draft.finish(simd, lowering)?;
+    let drawn = draft.finish()?;
     let mut patch = TypedModelPatch::new("lower to maps");
-    let taps = inputs.iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
-    let name = format!("{}.region", model.node(nodes[0]).name);
-    let wires = patch.wire_node(name, Region::new(steps), &taps)?;
-    for (output, wire) in outputs.iter().zip(wires) {
-        patch.shunt_outside(model, *output, wire)?;
+    let taps = drawn.inputs().iter().map(|input| patch.tap_model(model, *input)).collect::<TractResult<TVec<_>>>()?;
+    let facts = outputs.iter().map(|output| model.outlet_fact(*output).cloned()).collect::<TractResult<TVec<_>>>()?;
+    // The operator comes when the patch has freed what nothing reads any more, above all the weights that it packs.
+    let dummy = patch.create_dummy();
+    let region = patch.add_node(format!("{}.region", model.node(nodes[0]).name), dummy, facts)?;
+    for (slot, tap) in taps.into_iter().enumerate() {
+        patch.add_edge(tap, InletId::new(region, slot))?;
+    }
+    for (slot, output) in outputs.iter().enumerate() {
+        patch.shunt_outside(model, *output, OutletId::new(region, slot))?;
     }
     patch.apply(model)?;
-    let moved: HashMap<OutletId, OutletId> = {
-        let newest = model.nodes().iter().rfind(|node| node.op_is::<Region>()).context("the patch added no node")?.id;
-        outputs.iter().enumerate().map(|(slot, output)| (*output, OutletId::new(newest, slot))).collect()
-    };
+    let newest = model.nodes().len() - 1;
+    model.node_mut(newest).op = Box::new(Region::new(drawn.pack(simd, lowering)?));
+    let moved: HashMap<OutletId, OutletId> = outputs.iter().enumerate().map(|(slot, output)| (*output, OutletId::new(newest, slot))).collect();
     for found in recognised.values_mut() {
         found.inputs.iter_mut().for_each(|input| *input = moved.get(input).copied().unwrap_or(*input));
     }

@@ -76,7 +76,7 @@ pub(super) fn recognise(model: &TypedModel, node: usize, batch: usize) -> Option
         return view(model, output, batch, size);
     }
     let found = k_by_k(model, node, batch).or_else(|| one_by_one(model, node, batch)).or_else(|| fully_connected(model, node, batch, size));
-    let found = found.or_else(|| global_pool(model, node, batch));
+    let found = found.or_else(|| on_all_pixels(model, node, batch, size)).or_else(|| global_pool(model, node, batch));
     let found = found.or_else(|| other(model, node, batch, size))?;
     found.inputs.iter().all(|input| map_size(model, *input, batch).is_some()).then_some(found)
 }
@@ -218,9 +218,37 @@ fn fully_connected(model: &TypedModel, node: usize, batch: usize, size: [usize; 
     let [outputs, 1, 1] = size else { return None };
     let layer = linear(model, node.into(), batch, outputs).filter(|layer| layer.node == node)?;
     let [inputs, 1, 1] = map_size(model, layer.input, batch)? else { return None };
-    let weights = Tensor::from_shape(&[outputs, inputs], &layer.weights).ok()?.into_arc_tensor();
     let shape = ConvolutionShape { inputs, outputs, groups: 1, window: Window::UNIT };
-    Some(Recognised { operator: Operator::Convolution { shape, weights, bias: layer.bias }, inputs: vec![layer.input] })
+    Some(Recognised { operator: Operator::Convolution { shape, weights: layer.weights, bias: layer.bias }, inputs: vec![layer.input] })
+}
+
+/// A layer on all values of a map, which tract sees through the flattening in front of it: a convolution whose window is the whole map.
+fn on_all_pixels(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Option<Recognised> {
+    let [outputs, 1, 1] = size else { return None };
+    let op = model.node(node).op_as::<EinSum>().filter(|op| op.q_params.is_none())?;
+    let [a, b] = *model.node(node).inputs.as_slice() else { return None };
+    let (data, data_slot, weights, weights_slot) = if constant(model, b).is_some() { (a, 0, b, 1) } else { (b, 1, a, 0) };
+    let weights = constant(model, weights)?;
+    let (map, rank) = (map_size(model, data, batch)?, shape(model, data)?.len());
+    let outputs_first = *weights.shape() == [outputs, map[0], map[1], map[2]];
+    if rank < 3 || !outputs_first && *weights.shape() != [map[0], map[1], map[2], outputs] {
+        return None;
+    }
+    let (first, output) = if outputs_first { (1, 0) } else { (0, 3) };
+    for axis in op.axes.iter_all_axes() {
+        match (axis.inputs[data_slot].as_slice(), axis.inputs[weights_slot].as_slice(), axis.outputs[0].as_slice()) {
+            ([from], [at], []) if *from + 3 + first == *at + rank => {}
+            ([], [at], [_]) if *at == output => {}
+            ([0], [], [0]) if rank == 4 => {}
+            // A batch of one that tract drops or brings back.
+            ([0], [], []) if rank == 4 && batch == 1 => {}
+            ([], [], [0]) if batch == 1 => {}
+            _ => return None,
+        }
+    }
+    let weights = if outputs_first { weights } else { tensor1(&transpose(values(&weights)?, outputs)).into_arc_tensor() };
+    let shape = ConvolutionShape { inputs: map[0], outputs, groups: 1, window: Window { kernel: [map[1], map[2]], ..Window::UNIT } };
+    Some(Recognised { operator: Operator::Convolution { shape, weights, bias: vec![0.0; outputs] }, inputs: vec![data] })
 }
 
 /// The mean or the largest value of every channel.
