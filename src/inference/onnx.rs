@@ -12,7 +12,6 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{EngineError, TensorInfo, external_data};
-use crate::allocator::give_back;
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
@@ -82,7 +81,6 @@ impl OnnxFile {
             tensor.raw_data = Default::default();
             tensor.float_data = vec![];
         }
-        give_back();
     }
 
     /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
