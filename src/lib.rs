@@ -15,7 +15,6 @@
 //! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`].
 //! `cli` → `zoo`, which makes model folders and loads none. What reaches other hosts does so by `outgoing`. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
 
-mod allocator;
 pub mod attention;
 pub mod classifier;
 #[doc(hidden)] // for the benchmarks

@@ -1,4 +1,4 @@
-//! The memory of loads: who may begin one while others are at theirs.
+//! The memory of loads: who may begin one while others are at theirs, and what goes back to the system after it.
 
 use std::fs;
 use std::path::Path;
@@ -36,6 +36,14 @@ impl Line {
     fn lock(&self) -> MutexGuard<'_, (usize, u64)> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives the system back what a load took and has freed, which the allocator would keep: often more than the model itself.
+pub(super) fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "the C library's allocator has no safe interface")]
+    // SAFETY: it takes the allocator's own locks, and frees only pages that hold nothing.
+    let _whether_any = unsafe { libc::malloc_trim(0) };
 }
 
 /// Bytes that this process may still take: what the machine has available, and what a memory limit of cgroup v2 leaves. `None` where neither

@@ -7,7 +7,6 @@ use tract_onnx::tract_core::internal::*;
 
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
-use crate::allocator::give_back;
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
@@ -364,7 +363,6 @@ fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]
     run.share(parts, |part| part.into_iter().for_each(|(step, place)| *place = Some(step.pack(simd, lowering.winograd, sizes))));
     let mut packed = packed.into_iter().flatten().collect::<TractResult<Vec<_>>>()?;
     Weights::gather(packed.iter_mut().flat_map(Step::weights_mut).collect());
-    give_back();
     Ok(packed)
 }
 
