@@ -9,8 +9,9 @@ use tract_onnx::tract_core::internal::*;
 use super::helpers::Run;
 use crate::kernels::Simd;
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate, add, connect,
-    convolve, convolve_depthwise, convolve_winograd, copy, from_planar, pool, prelu, recalibrate, squeeze_map, to_planar,
+    Convolution, ConvolutionShape, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate,
+    add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, recalibrate, squeeze_map, sum_rows,
+    to_planar,
 };
 
 /// Multiply-accumulates that are worth being handed to another thread: some three microseconds of work.
@@ -166,47 +167,58 @@ impl Steps {
                     let slot = &self.slots[*to];
                     let values = slot.layout.pixels() * slot.layout.channels;
                     let map = &mut memory[slot.place.clone()];
-                    clear_border(&slot.layout, map);
                     let planes = &inputs[*input][image * values..][..values];
-                    run.share(split(&run, MapMut::new(slot.layout, map), 4, 1), |mut part| from_planar(planes, &mut part));
+                    let parts = split(&run, MapMut::new(slot.layout, map), 4, 1);
+                    fill(&run, parts, |part| from_planar(planes, part));
                 }
                 Step::Convolve { convolution, from, shortcut, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (to, maps) = self.to_write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
-                    let parts = split(&run, to, convolution.shape().products(), 1);
-                    run.share(parts, |mut part| convolve(self.simd, convolution, from, shortcut, &mut part));
+                    let shape = convolution.shape();
+                    let sizes = (shape.products(), to.layout().pixels() * (shape.inputs + shape.outputs));
+                    let parts = split_convolution(&run, to, shape, (shape.products(), 0), sizes, |channel| convolution.nearest_cut(channel));
+                    fill(&run, parts, |part| convolve(self.simd, convolution, from, shortcut, part));
                 }
                 Step::ConvolveWinograd { convolution, from, shortcut, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (to, maps) = self.to_write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
-                    let rows = convolution.tile().outputs();
-                    let parts = split(&run, to, convolution.shape().products() / 4, rows);
+                    let (shape, rows) = (convolution.shape(), convolution.tile().outputs());
+                    // Of every place of a tile.
+                    let tiles = to.layout().height.div_ceil(rows) * to.layout().width.div_ceil(rows);
+                    let sizes = (shape.inputs * shape.outputs, tiles * (shape.inputs + shape.outputs));
+                    let parts = split_convolution(&run, to, shape, (shape.products() / 4, rows), sizes, |channel| convolution.nearest_cut(channel));
                     let parts = parts.into_iter().zip(scratch.chunks_exact_mut(self.scratch)).collect();
-                    run.share(parts, |(mut part, scratch)| convolve_winograd(self.simd, convolution, from, shortcut, &mut part, scratch));
+                    run.share(parts, |(mut part, scratch)| {
+                        part.clear_border();
+                        convolve_winograd(self.simd, convolution, from, shortcut, &mut part, scratch);
+                    });
                 }
                 Step::ConvolveDepthwise { convolution, from, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (to, maps) = self.to_write(memory, *to);
                     let from = maps.get(*from);
                     let [rows, columns] = convolution.window().kernel;
                     let parts = split(&run, to, 4 * rows * columns * from.channels(), 1);
-                    run.share(parts, |mut part| convolve_depthwise(self.simd, convolution, from, &mut part));
+                    fill(&run, parts, |part| convolve_depthwise(self.simd, convolution, from, part));
                 }
                 Step::Connect { layer, from, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (mut to, maps) = self.to_write(memory, *to);
+                    to.clear_border();
                     self.connect(&run, layer, maps.get(*from).pixel(), to.into_pixel());
                 }
                 Step::Pool { pool: kind, window, from, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (to, maps) = self.to_write(memory, *to);
                     let from = maps.get(*from);
                     let parts = split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
-                    run.share(parts, |mut part| pool(self.simd, *kind, *window, from, &mut part));
+                    fill(&run, parts, |part| pool(self.simd, *kind, *window, from, part));
                 }
                 Step::Copy { from, to } => {
-                    let (mut to, maps) = self.write(memory, *to);
-                    copy(maps.get(*from), &mut to);
+                    let (to, maps) = self.to_write(memory, *to);
+                    let from = maps.get(*from);
+                    fill(&run, split(&run, to, 8 * from.channels(), 1), |part| copy(from, part));
                 }
                 Step::Flatten { from, to } => {
-                    let (to, maps) = self.write(memory, *to);
+                    let (mut to, maps) = self.to_write(memory, *to);
+                    to.clear_border();
                     to_planar(maps.get(*from), to.into_pixel());
                 }
                 Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates } => {
@@ -214,30 +226,28 @@ impl Steps {
                     let gates = &mut outputs[*gates][image * channels..][..channels];
                     let means = &mut means[..channels];
                     let slot = &self.slots[*map];
-                    let map_values = Map::new(slot.layout, &memory[slot.place.clone()]);
-                    let size = channels.div_ceil(threads_for(&run, 4 * slot.layout.pixels() * channels)).next_multiple_of(16);
-                    let parts = means.chunks_mut(size).enumerate().collect();
-                    run.share(parts, |(index, means)| {
-                        let channels = index * size..index * size + means.len();
-                        squeeze_map(self.simd, map_values.part(channels), means);
-                    });
+                    self.squeeze(&run, Map::new(slot.layout, &memory[slot.place.clone()]), means);
                     let hidden = &mut hidden[..reduce.outputs()];
                     self.connect(&run, reduce, means, hidden);
                     self.connect(&run, expand, hidden, gates);
-                    let (map, maps) = self.change(memory, *map);
+                    let (map, maps) = self.to_write(memory, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = split(&run, map, 8 * channels, 1);
                     run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *nonlinearity));
                 }
                 Step::Add { map, shortcut, nonlinearity } => {
-                    let (map, maps) = self.change(memory, *map);
+                    let (map, maps) = self.to_write(memory, *map);
                     let shortcut = maps.get(*shortcut);
                     let parts = split(&run, map, 8 * shortcut.channels(), 1);
                     run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
                 }
-                Step::Activate { map, nonlinearity } => activate(self.simd, &mut self.change(memory, *map).0, *nonlinearity),
+                Step::Activate { map, nonlinearity } => {
+                    let (map, _) = self.to_write(memory, *map);
+                    let cost = 8 * map.layout().channels;
+                    run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, *nonlinearity));
+                }
                 Step::Prelu { map, slopes } => {
-                    let parts = split(&run, self.change(memory, *map).0, 8 * slopes.len(), 1);
+                    let parts = split(&run, self.to_write(memory, *map).0, 8 * slopes.len(), 1);
                     run.share(parts, |mut part| prelu(self.simd, &mut part, slopes));
                 }
             }
@@ -251,6 +261,20 @@ impl Steps {
         }
     }
 
+    /// The same means whoever computes them: channel by channel, or from sums of whole rows.
+    fn squeeze(&self, run: &Run, map: Map<'_>, means: &mut [f32]) {
+        let layout = map.layout();
+        let threads = threads_for(run, 4 * layout.pixels() * layout.channels);
+        if threads == 1 {
+            return squeeze_map(self.simd, map, means);
+        }
+        let mut sums = vec![0.0; layout.height * layout.channels];
+        let rows = layout.height.div_ceil(threads);
+        let parts = sums.chunks_mut(rows * layout.channels).enumerate().collect();
+        run.share(parts, |(index, sums)| sum_rows(self.simd, map, index * rows, sums));
+        mean_of_rows(&sums, layout.pixels(), means);
+    }
+
     fn connect(&self, run: &Run, layer: &Linear, inputs: &[f32], outputs: &mut [f32]) {
         // Every weight is read from memory for one product.
         let size = outputs.len().div_ceil(threads_for(run, 4 * layer.products())).next_multiple_of(8);
@@ -259,19 +283,21 @@ impl Steps {
         });
     }
 
-    /// The map of `slot`, to be written for the first time, and the others.
-    fn write<'a>(&'a self, memory: &'a mut [f32], slot: usize) -> (MapMut<'a>, Maps<'a>) {
-        clear_border(&self.slots[slot].layout, &mut memory[self.slots[slot].place.clone()]);
-        self.change(memory, slot)
-    }
-
-    /// The map of `slot`, to be changed in place, and the others.
-    fn change<'a>(&'a self, memory: &'a mut [f32], slot: usize) -> (MapMut<'a>, Maps<'a>) {
+    /// The map of `slot`, to be written, and the others.
+    fn to_write<'a>(&'a self, memory: &'a mut [f32], slot: usize) -> (MapMut<'a>, Maps<'a>) {
         let Slot { layout, place } = &self.slots[slot];
         let (before, rest) = memory.split_at_mut(place.start);
         let (map, after) = rest.split_at_mut(place.len());
         (MapMut::new(*layout, map), Maps { slots: &self.slots, before, after, after_start: place.end })
     }
+}
+
+/// Writes every part of a map, its part of the border included, whose lines lie in the caches of whoever reads them next.
+fn fill<'a>(run: &Run, parts: Vec<MapMut<'a>>, write: impl Fn(&mut MapMut<'a>) + Sync) {
+    run.share(parts, |mut part| {
+        part.clear_border();
+        write(&mut part);
+    });
 }
 
 /// How many threads of `run` are worth `work` multiply-accumulates.
@@ -280,19 +306,47 @@ fn threads_for(run: &Run, work: usize) -> usize {
 }
 
 /// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every pixel,
-/// and of so many whole `rows`.
+/// and of so many whole `rows`, or of any pixels where that is 0.
 fn split<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut<'a>> {
     let Layout { height, width, .. } = map.layout();
     let threads = threads_for(run, height * width * cost);
-    let mut parts = vec![];
-    let mut rest = map;
-    for thread in 1..threads {
-        let end = if rows == 1 { height * width * thread / threads } else { (height * thread / threads).next_multiple_of(rows) * width };
-        let (part, after) = rest.split_at(end);
+    let end = |thread: usize| match rows {
+        0 => height * width * thread / threads,
+        rows => (height * thread / threads).next_multiple_of(rows) * width,
+    };
+    cut(map, (1..threads).map(end), MapMut::split_at)
+}
+
+/// The output of a convolution in parts, by channels where there are many `weights` for the `values` that it reads and writes, else as [`split`] does.
+///
+/// By pixels, every thread reads all weights. By channels, it reads its own, but most of what it reads of the map lies in the caches of others, which
+/// takes longer for as many bytes. Measured on the layers of SE-ResNet-50 (docs/performance.md), channels win from six times as many on.
+fn split_convolution<'a>(
+    run: &Run,
+    map: MapMut<'a>,
+    shape: ConvolutionShape,
+    (products, rows): (usize, usize),
+    (weights, values): (usize, usize),
+    nearest_cut: impl Fn(usize) -> usize,
+) -> Vec<MapMut<'a>> {
+    let threads = threads_for(run, map.layout().pixels() * products);
+    let ends: Vec<usize> = (1..threads).map(|thread| nearest_cut(shape.outputs * thread / threads)).collect();
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let mut sizes = starts.zip(ends.iter().copied().chain([shape.outputs])).map(|(start, end)| end - start);
+    // Whoever has the largest part has everybody wait.
+    let alike = sizes.all(|size| 8 * threads * size <= 9 * shape.outputs);
+    if weights >= 6 * values && alike { cut(map, ends.into_iter(), MapMut::split_at_channel) } else { split(run, map, products, rows) }
+}
+
+fn cut<'a>(map: MapMut<'a>, ends: impl Iterator<Item = usize>, split: impl Fn(MapMut<'a>, usize) -> (MapMut<'a>, MapMut<'a>)) -> Vec<MapMut<'a>> {
+    let (mut parts, mut rest) = (vec![], map);
+    for end in ends {
+        let (part, after) = split(rest, end);
         parts.push(part);
         rest = after;
     }
     parts.push(rest);
+    parts.retain(|part| !part.is_empty());
     parts
 }
 
@@ -312,24 +366,6 @@ impl Maps<'_> {
             None => &self.before[place.clone()],
         };
         Map::new(*layout, data)
-    }
-}
-
-fn clear_border(layout: &Layout, data: &mut [f32]) {
-    let (border, width) = (layout.border, layout.width + 2 * layout.border);
-    if border == 0 {
-        return;
-    }
-    for (y, row) in data.chunks_mut(layout.row()).enumerate() {
-        let inside = if (border..border + layout.height).contains(&y) { border..border + layout.width } else { 0..0 };
-        for columns in [0..inside.start, inside.end..width] {
-            if layout.stride == layout.channels {
-                row[columns.start * layout.stride..columns.end * layout.stride].fill(0.0);
-            } else {
-                // A part of a wider map: what lies between belongs to others.
-                columns.for_each(|x| row[x * layout.stride..][..layout.channels].fill(0.0));
-            }
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Convolutions as the kernels read them: checked, and with the weights packed for one instruction set.
 
+use std::ops::Range;
+
 use super::layout::Layout;
 use super::nonlinearity::Nonlinearity;
 use super::pages::Weights;
@@ -174,6 +176,25 @@ impl Convolution {
             }
         }
         self.panels.push(panel);
+    }
+
+    /// The panels of some channels.
+    ///
+    /// # Panics
+    /// When these do not begin and end where panels do.
+    pub(in crate::kernels) fn panels(&self, channels: Range<usize>) -> &[Panel] {
+        let at =
+            |channel| if channel == self.shape.outputs { Ok(self.panels.len()) } else { self.panels.binary_search_by_key(&channel, |p| p.first) };
+        match (at(channels.start), at(channels.end)) {
+            (Ok(first), Ok(end)) => &self.panels[first..end],
+            _ => panic!("channels {channels:?} are no whole panels of {:?}", self.shape),
+        }
+    }
+
+    /// The channel nearest to `channel` at which an output may be [cut](super::MapMut::split_at_channel).
+    pub fn nearest_cut(&self, channel: usize) -> usize {
+        let cuts = self.panels.iter().map(|panel| panel.first).chain([self.shape.outputs]);
+        cuts.min_by_key(|cut| cut.abs_diff(channel)).unwrap_or(channel)
     }
 
     /// Where its weights are, to be moved.

@@ -1,5 +1,8 @@
 //! Where the values of a feature map lie: channels last, so that a pixel's channels are contiguous whatever their number.
 
+#![expect(unsafe_code, reason = "parts of a map lie between each other, which slices cannot say")]
+
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// One image's feature map in memory: `[H + 2·border, W + 2·border, stride]`, row-major, of which each pixel's first `channels` values count.
@@ -50,11 +53,6 @@ impl Layout {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// Where the `pixel`-th pixel, counted by rows without the border, begins; the end of the memory for the first one beyond the map.
-    fn start_of(&self, pixel: usize) -> usize {
-        if pixel < self.pixels() { self.offset(pixel / self.width, pixel % self.width) } else { self.len() }
-    }
 }
 
 /// A map to read.
@@ -83,6 +81,11 @@ impl<'a> Map<'a> {
         &self.data[self.layout.offset(0, 0)..][..self.layout.channels]
     }
 
+    /// Where its values lie.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// C
     pub fn channels(&self) -> usize {
         self.layout.channels
@@ -99,16 +102,21 @@ impl<'a> Map<'a> {
     }
 }
 
-/// A map to write, or the part of one that begins and ends at some pixel.
+/// A map to write, or the part of one that has some of the pixels, from one to another, and some of the channels.
 #[derive(Debug)]
 pub struct MapMut<'a> {
-    pub(in crate::kernels) layout: Layout,
+    /// Of the whole map.
+    layout: Layout,
     /// Counted by rows, without the border.
-    pub(in crate::kernels) pixels: Range<usize>,
-    /// Where `data` begins within the whole map's memory.
-    pub(in crate::kernels) start: usize,
-    pub(in crate::kernels) data: &'a mut [f32],
+    pixels: Range<usize>,
+    channels: Range<usize>,
+    /// The whole map's memory, of which other parts may be writing what is not in this one.
+    data: *mut f32,
+    of_the_whole_map: PhantomData<&'a mut [f32]>,
 }
+
+// SAFETY: no two parts have a value in common, so that each is like a mutable borrow of its own.
+unsafe impl Send for MapMut<'_> {}
 
 impl<'a> MapMut<'a> {
     /// The whole map that lies in `data`.
@@ -117,7 +125,7 @@ impl<'a> MapMut<'a> {
     /// When `data` is shorter than the layout says.
     pub fn new(layout: Layout, data: &'a mut [f32]) -> Self {
         assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
-        Self { layout, pixels: 0..layout.pixels(), start: 0, data }
+        Self { layout, pixels: 0..layout.pixels(), channels: 0..layout.channels, data: data.as_mut_ptr(), of_the_whole_map: PhantomData }
     }
 
     /// The values of the only pixel of a map of one.
@@ -126,7 +134,8 @@ impl<'a> MapMut<'a> {
     /// When the map has more pixels, or none.
     pub fn into_pixel(self) -> &'a mut [f32] {
         assert_eq!((self.layout.pixels(), self.pixels.len()), (1, 1), "pixels of {:?}", self.layout);
-        &mut self.data[self.layout.offset(0, 0) - self.start..][..self.layout.channels]
+        // SAFETY: it is this part's pixel, and this part is given up for it.
+        unsafe { self.slice(0, 0..1) }
     }
 
     /// Of the whole map.
@@ -134,13 +143,33 @@ impl<'a> MapMut<'a> {
         self.layout
     }
 
+    /// Which channels of the whole map this part has.
+    pub fn channels(&self) -> Range<usize> {
+        self.channels.clone()
+    }
+
+    /// Whether there is no value to write.
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty() || self.channels.is_empty()
+    }
+
+    /// Which pixels of the whole map, counted by rows, this part has.
+    pub(in crate::kernels) fn pixels(&self) -> Range<usize> {
+        self.pixels.clone()
+    }
+
     /// The part before the `pixel`-th pixel of the whole map, and the part from it on.
     pub fn split_at(self, pixel: usize) -> (Self, Self) {
         let pixel = pixel.clamp(self.pixels.start, self.pixels.end);
-        let start = self.layout.start_of(pixel).clamp(self.start, self.start + self.data.len());
-        let (before, after) = self.data.split_at_mut(start - self.start);
-        let before = Self { layout: self.layout, pixels: self.pixels.start..pixel, start: self.start, data: before };
-        (before, Self { layout: self.layout, pixels: pixel..self.pixels.end, start, data: after })
+        let before = Self { pixels: self.pixels.start..pixel, channels: self.channels(), ..self };
+        (before, Self { pixels: pixel..self.pixels.end, ..self })
+    }
+
+    /// The part of the channels before the `channel`-th of the whole map, and the part from it on.
+    pub fn split_at_channel(self, channel: usize) -> (Self, Self) {
+        let channel = channel.clamp(self.channels.start, self.channels.end);
+        let before = Self { pixels: self.pixels(), channels: self.channels.start..channel, ..self };
+        (before, Self { channels: channel..self.channels.end, ..self })
     }
 
     /// Whether the map has a pixel at (`y`, `x`), and this part of it does.
@@ -148,9 +177,83 @@ impl<'a> MapMut<'a> {
         x < self.layout.width && self.pixels.contains(&(y * self.layout.width + x))
     }
 
-    /// Where the pixel at (`y`, `x`), which must be in this part, begins in `data`.
-    pub(in crate::kernels) fn offset(&self, y: usize, x: usize) -> usize {
-        self.layout.offset(y, x) - self.start
+    /// The channels that this part has of the pixel at (`y`, `x`).
+    ///
+    /// # Panics
+    /// When the pixel is not in this part.
+    pub(in crate::kernels) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
+        assert!(self.contains(y, x), "pixel ({y}, {x}) of {self:?}");
+        // SAFETY: it is this part's pixel, and lent as long as this part is.
+        unsafe { self.slice(y, x..x + 1) }
+    }
+
+    /// Some columns of a row: the channels of each pixel, followed by what lies before the next.
+    ///
+    /// # Panics
+    /// When not all of the pixels are in this part, or not all of their channels.
+    pub(in crate::kernels) fn row(&mut self, y: usize, columns: Range<usize>) -> &mut [f32] {
+        assert!(self.channels == (0..self.layout.channels), "whole rows of {self:?}");
+        assert!(columns.is_empty() || self.contains(y, columns.start) && self.contains(y, columns.end - 1), "pixels {columns:?} of {self:?}");
+        if columns.is_empty() {
+            return &mut [];
+        }
+        // SAFETY: they are this part's pixels, with all that lies between them, and lent as long as this part is.
+        unsafe { self.slice(y, columns) }
+    }
+
+    /// Fills what this part has of the border with zeros: the sides of the rows whose ends it has, and what lies above the first pixel's row or below the
+    /// last one's.
+    pub fn clear_border(&mut self) {
+        let Layout { height, width, border, .. } = self.layout;
+        let (pixels, columns) = (self.rows(), width + 2 * border);
+        let (has_first, has_last) = (self.pixels.contains(&0), self.pixels.contains(&(height * width).wrapping_sub(1)));
+        let mut clear = |row: usize, columns: Range<usize>| {
+            // SAFETY: of all parts, the one that has the pixel next to them clears them.
+            unsafe { self.clear(row, columns) }
+        };
+        if has_first {
+            (0..border).for_each(|row| clear(row, 0..columns));
+        }
+        for (y, inside) in pixels {
+            if inside.start == 0 {
+                clear(y + border, 0..border);
+            }
+            if inside.end == width {
+                clear(y + border, border + width..columns);
+            }
+        }
+        if has_last {
+            (border + height..border + height + border).for_each(|row| clear(row, 0..columns));
+        }
+    }
+
+    /// Zeros for this part's channels of some columns of a row, border included.
+    ///
+    /// # Safety
+    /// No other part clears them.
+    unsafe fn clear(&mut self, row: usize, columns: Range<usize>) {
+        let stride = self.layout.stride;
+        // Where pixels touch, one piece.
+        let (pieces, length) =
+            if self.channels.len() == stride { (1.min(columns.len()), columns.len() * stride) } else { (columns.len(), self.channels.len()) };
+        let first = self.layout.row() * row + columns.start * stride + self.channels.start;
+        for piece in 0..pieces {
+            // SAFETY: the whole map lies in memory that was borrowed for 'a; the rest is the caller's.
+            unsafe { std::slice::from_raw_parts_mut(self.data.add(first + piece * stride), length) }.fill(0.0);
+        }
+    }
+
+    /// From this part's first channel of the first of the pixels to its last channel of the last.
+    ///
+    /// # Safety
+    /// There is a pixel, and this part has them all; where there are more, it has all channels. Of what this returns, no value may be lent twice.
+    unsafe fn slice<'b>(&self, y: usize, columns: Range<usize>) -> &'b mut [f32]
+    where
+        'a: 'b,
+    {
+        let start = self.layout.offset(y, columns.start) + self.channels.start;
+        // SAFETY: the whole map lies in memory that was borrowed for 'a; the rest is the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), (columns.len() - 1) * self.layout.stride + self.channels.len()) }
     }
 
     /// The rows that this part has pixels of, each as its number and the columns.

@@ -1,7 +1,7 @@
 //! Operators on feature maps that have their channels last, one image at a time.
 //!
 //! Like the rest of `kernels`, safe and total: the layouts are checked before anything is read or written. An operator that writes a part of a
-//! map ([`MapMut::split_at`]) writes the same values as one that writes the whole, so that results do not depend on how work is shared out.
+//! map ([`MapMut::split_at`], [`MapMut::split_at_channel`]) writes the same values as one that writes the whole, so that results do not depend on how work is shared out.
 
 mod convolution;
 mod layout;
@@ -41,6 +41,9 @@ pub enum Pool {
 }
 
 /// What every instruction set implements; layouts have been checked.
+///
+/// An output may be a part of a map. Where an operator has one channel of the input, of the shortcut, or one gate or slope for each of the output,
+/// it is given those of that part.
 pub(super) trait MapKernels {
     /// How [`Convolution`] packs its weights for this level.
     fn panel_size(&self) -> PanelSize;
@@ -63,6 +66,8 @@ pub(super) trait MapKernels {
     fn connect(&self, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]);
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
     fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]);
+    /// Of the rows from `first` on, as many as `sums` holds.
+    fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]);
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
     fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity);
     fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity);
@@ -74,15 +79,14 @@ pub(super) trait MapKernels {
 /// A sum of products is within `(products + 2) · 2^-24` of the exact one, relative to the sum of the absolute products.
 ///
 /// # Panics
-/// When the channels differ, `input`'s border is narrower than the window needs, `shortcut` is no map like `output`, or the weights were packed
-/// for another instruction set.
+/// When the channels differ, those of a part are not between [cuts](Convolution::nearest_cut), `input`'s border is narrower than the window needs,
+/// `shortcut` is no map like `output`, or the weights were packed for another instruction set.
 pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
     let shape = convolution.shape;
-    assert_eq!((input.layout.channels, output.layout.channels), (shape.inputs, shape.outputs), "channels of {shape:?}");
+    assert_eq!((input.layout.channels, output.layout().channels), (shape.inputs, shape.outputs), "channels of {shape:?}");
     assert_eq!(convolution.lanes, simd.kernels().panel_size().lanes, "weights packed for another instruction set");
-    assert_window(shape.window, &input.layout, &output.layout);
-    shortcut.iter().for_each(|shortcut| assert_alike(&shortcut.layout, &output.layout));
-    simd.kernels().convolve(convolution, input, shortcut, output);
+    assert_window(shape.window, &input.layout, &output.layout());
+    simd.kernels().convolve(convolution, input, shortcut.map(|shortcut| like(output, shortcut)), output);
 }
 
 /// `output = nonlinearity(convolution(input) + bias)`, each channel by itself; the tolerance is that of [`convolve`].
@@ -90,9 +94,9 @@ pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut:
 /// # Panics
 /// When the channels differ, or `input`'s border is narrower than the window needs.
 pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
-    assert_eq!((input.layout.channels, output.layout.channels), (convolution.channels, convolution.channels), "channels");
-    assert_window(convolution.window, &input.layout, &output.layout);
-    simd.kernels().convolve_depthwise(convolution, input, output);
+    assert_eq!((input.layout.channels, output.layout().channels), (convolution.channels, convolution.channels), "channels");
+    assert_window(convolution.window, &input.layout, &output.layout());
+    simd.kernels().convolve_depthwise(convolution, input.part(output.channels()), output);
 }
 
 /// `outputs = nonlinearity(weights · inputs + bias)`, of the outputs from `first` on; the tolerance is that of [`convolve`].
@@ -110,8 +114,8 @@ pub fn connect(simd: Simd, layer: &Linear, inputs: &[f32], first: usize, outputs
 /// # Panics
 /// When the channels differ.
 pub fn pool(simd: Simd, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
-    assert_eq!(input.layout.channels, output.layout.channels, "channels");
-    simd.kernels().pool(pool, window, input, output);
+    assert_eq!(input.layout.channels, output.layout().channels, "channels");
+    simd.kernels().pool(pool, window, input.part(output.channels()), output);
 }
 
 /// The mean of every channel; `means` is `[C]`.
@@ -125,14 +129,33 @@ pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
     simd.kernels().squeeze_map(map, means);
 }
 
+/// The sums of every channel over the columns, of the rows from `first` on; `sums` is `[rows, C]`.
+///
+/// # Panics
+/// When the map does not have that many rows.
+pub fn sum_rows(simd: Simd, map: Map<'_>, first: usize, sums: &mut [f32]) {
+    assert!(first * map.layout.channels + sums.len() <= map.layout.height * map.layout.channels, "rows");
+    simd.kernels().sum_rows(map, first, sums);
+}
+
+/// The mean of every channel, the very one of [`squeeze_map`], from the [sums of all rows](sum_rows) of a map of so many pixels; `sums` is `[H, C]`,
+/// `means` is `[C]`.
+pub fn mean_of_rows(sums: &[f32], pixels: usize, means: &mut [f32]) {
+    means.fill(0.0);
+    for row in sums.chunks_exact(means.len().max(1)) {
+        means.iter_mut().zip(row).for_each(|(mean, sum)| *mean += sum);
+    }
+    means.iter_mut().for_each(|mean| *mean /= pixels as f32);
+}
+
 /// `map = nonlinearity(map · gates + shortcut)`; `gates` is `[C]`.
 ///
 /// # Panics
 /// When `gates` does not have C values, or `shortcut` is no map like `map`.
 pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
-    assert_eq!(gates.len(), map.layout.channels, "gates");
-    shortcut.iter().for_each(|shortcut| assert_alike(&shortcut.layout, &map.layout));
-    simd.kernels().recalibrate(map, gates, shortcut, nonlinearity);
+    assert_eq!(gates.len(), map.layout().channels, "gates");
+    let shortcut = shortcut.map(|shortcut| like(map, shortcut));
+    simd.kernels().recalibrate(map, &gates[map.channels()], shortcut, nonlinearity);
 }
 
 /// `map = nonlinearity(map + shortcut)`.
@@ -140,8 +163,7 @@ pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Op
 /// # Panics
 /// When `shortcut` is no map like `map`.
 pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
-    assert_alike(&shortcut.layout, &map.layout);
-    simd.kernels().add(map, shortcut, nonlinearity);
+    simd.kernels().add(map, like(map, shortcut), nonlinearity);
 }
 
 /// `map = nonlinearity(map)`.
@@ -154,8 +176,14 @@ pub fn activate(simd: Simd, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
 /// # Panics
 /// When `slopes` does not have C values.
 pub fn prelu(simd: Simd, map: &mut MapMut<'_>, slopes: &[f32]) {
-    assert_eq!(slopes.len(), map.layout.channels, "slopes");
-    simd.kernels().prelu(map, slopes);
+    assert_eq!(slopes.len(), map.layout().channels, "slopes");
+    simd.kernels().prelu(map, &slopes[map.channels()]);
+}
+
+/// The channels of `shortcut`, a map of the same size as the whole of which `map` is a part, that `map` has.
+fn like<'a>(map: &MapMut<'_>, shortcut: Map<'a>) -> Map<'a> {
+    assert_alike(&shortcut.layout, &map.layout());
+    shortcut.part(map.channels())
 }
 
 fn assert_window(window: Window, input: &Layout, output: &Layout) {

@@ -5,31 +5,30 @@ use super::layout::{Layout, Map, MapMut};
 /// Pixels that are moved together: what they take of both layouts stays in the first cache.
 const TILE: usize = 16;
 
-/// Fills `map` from `planes`, `[C, H, W]`; the border is left alone.
+/// Fills `map`, which has all channels, from `planes`, `[C, H, W]`; the border is left alone.
 ///
 /// # Panics
-/// When `planes` does not hold C·H·W values.
+/// When `planes` does not hold C·H·W values, or `map` has not all channels.
 pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
-    let layout = map.layout;
+    let layout = map.layout();
     assert_eq!(planes.len(), layout.channels * layout.pixels(), "planes");
     for (y, columns) in map.rows() {
-        if layout.channels == 3 {
+        if (layout.channels, layout.stride) == (3, 3) {
             // A picture: its planes are read side by side.
             let row = y * layout.width + columns.start..y * layout.width + columns.end;
-            let plane = |channel: usize| planes[channel * layout.pixels()..][row.clone()].iter();
-            let start = map.offset(y, columns.start);
-            let pixels = map.data[start..].chunks_mut(layout.stride);
-            for (pixel, ((red, green), blue)) in pixels.zip(plane(0).zip(plane(1)).zip(plane(2))) {
-                pixel[..3].copy_from_slice(&[*red, *green, *blue]);
+            let [red, green, blue] = [0, 1, 2].map(|channel| &planes[channel * layout.pixels()..][row.clone()]);
+            let (pixels, _) = map.row(y, columns).as_chunks_mut();
+            for (((pixel, red), green), blue) in pixels.iter_mut().zip(red).zip(green).zip(blue) {
+                *pixel = [*red, *green, *blue];
             }
             continue;
         }
         for first in columns.clone().step_by(TILE) {
             let columns = first..columns.end.min(first + TILE);
-            let start = map.offset(y, first);
+            let pixels = map.row(y, columns.clone());
             for (channel, plane) in planes.chunks_exact(layout.pixels()).enumerate() {
                 let row = &plane[y * layout.width..][columns.clone()];
-                for (value, to) in row.iter().zip(map.data[start + channel..].iter_mut().step_by(layout.stride)) {
+                for (value, to) in row.iter().zip(pixels[channel..].iter_mut().step_by(layout.stride)) {
                     *to = *value;
                 }
             }
@@ -42,11 +41,11 @@ pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
 /// # Panics
 /// When the sizes differ.
 pub fn copy(from: Map<'_>, to: &mut MapMut<'_>) {
-    super::assert_alike(&from.layout, &to.layout);
+    super::assert_alike(&from.layout, &to.layout());
+    let from = from.part(to.channels());
     for (y, columns) in to.rows() {
         for x in columns {
-            let at = to.offset(y, x);
-            to.data[at..][..from.layout.channels].copy_from_slice(&from.data[from.layout.offset(y, x)..][..from.layout.channels]);
+            to.pixel(y, x).copy_from_slice(&from.data[from.layout.offset(y, x)..][..from.layout.channels]);
         }
     }
 }

@@ -16,6 +16,8 @@ at_every_level! {
     squeezes_maps_within_the_stated_tolerance
     recalibrates_adds_and_activates_like_the_reference
     writes_parts_of_a_map_as_it_writes_the_whole
+    changes_parts_of_a_map_as_it_changes_the_whole
+    squeezes_row_by_row_as_it_does_the_whole
     writes_neither_border_nor_the_channels_of_others
 }
 
@@ -81,6 +83,31 @@ fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) -> Result<(), 
     Ok(())
 }
 
+/// Where a map is cut into parts: between pixels, and each of these parts between channels.
+type Cuts = ([usize; 2], usize);
+
+fn cuts() -> impl Strategy<Value = Cuts> {
+    ((0..150usize, 0..150usize).prop_map(|(a, b)| [a.min(b), a.max(b)]), 0..70usize)
+}
+
+/// Has every part of `map` written, or the whole at once.
+fn write_in_parts(map: MapMut<'_>, cuts: Option<Cuts>, mut write: impl FnMut(&mut MapMut<'_>)) {
+    let mut rest = map;
+    if let Some((pixels, channel)) = cuts {
+        for pixel in pixels.into_iter().chain([usize::MAX]) {
+            let (part, after) = rest.split_at(pixel);
+            let (mut first, mut second) = part.split_at_channel(channel);
+            for part in [&mut second, &mut first] {
+                if !part.is_empty() {
+                    write(part);
+                }
+            }
+            rest = after;
+        }
+    }
+    write(&mut rest);
+}
+
 /// (H, W), (group inputs, group outputs, groups), a window, a nonlinearity, channels beside the map, whether a shortcut is added.
 type Case = ([usize; 2], (usize, usize, usize), Window, Nonlinearity, usize, bool);
 
@@ -92,11 +119,11 @@ fn cases() -> impl Strategy<Value = Case> {
     ([1..13usize, 1..13usize], channels, window(), nonlinearity(), 0..9usize, any::<bool>())
 }
 
-/// The convolution of `case` at `simd`, written into a map of its own; `parts` says at which pixels the work is cut.
+/// The convolution of `case` at `simd`, written into a map of its own, in parts where there are `cuts`.
 fn run_convolution(
     simd: Simd,
     (size, (inputs, outputs, groups), window, nonlinearity, wider, residual): Case,
-    parts: &[usize],
+    cuts: Option<Cuts>,
 ) -> (Layout, Vec<f32>) {
     let shape = ConvolutionShape { inputs: inputs * groups, outputs: outputs * groups, groups, window };
     let taps = window.kernel[0] * window.kernel[1];
@@ -107,19 +134,16 @@ fn run_convolution(
     let (shortcut, shortcut_data) = map(output[0], output[1], shape.outputs, 1, 0, 4);
     let layout = Layout { height: output[0], width: output[1], channels: shape.outputs, border: 2, stride: shape.outputs + wider };
     let mut data = vec![7.0; (output[0] + 4) * layout.row()];
-    let mut rest = MapMut::new(layout, &mut data);
-    for pixel in parts {
-        let (mut part, after) = rest.split_at(*pixel);
-        convolve(simd, &convolution, Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)), &mut part);
-        rest = after;
-    }
-    convolve(simd, &convolution, Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)), &mut rest);
+    let cuts = cuts.map(|(pixels, channel)| (pixels, convolution.nearest_cut(channel)));
+    write_in_parts(MapMut::new(layout, &mut data), cuts, |part| {
+        convolve(simd, &convolution, Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)), part);
+    });
     (layout, data)
 }
 
 fn convolves_within_the_stated_tolerance(simd: Simd) {
     proptest!(|(case in cases())| {
-        let ((layout, actual), (_, expected)) = (run_convolution(simd, case, &[]), run_convolution(scalar(), case, &[]));
+        let ((layout, actual), (_, expected)) = (run_convolution(simd, case, None), run_convolution(scalar(), case, None));
         let products = case.1.0 * case.2.kernel[0] * case.2.kernel[1] + 2;
         let tolerance = products as f32 * 2f32.powi(-24) * (4 * products) as f32;
         assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
@@ -135,8 +159,8 @@ fn winograd_cases() -> impl Strategy<Value = WinogradCase> {
     (prop::sample::select(vec![WinogradTile::Two, WinogradTile::Four]), size, 16..40usize, 16..70usize, padding, nonlinearity(), any::<bool>())
 }
 
-/// The convolution of `case`, by Winograd or multiplied out, written into a map of its own in `parts`.
-fn run_winograd(simd: Simd, by_winograd: bool, case: WinogradCase, parts: &[usize]) -> (Layout, Vec<f32>) {
+/// The convolution of `case`, by Winograd or multiplied out, written into a map of its own, in parts where there are `cuts`.
+fn run_winograd(simd: Simd, by_winograd: bool, case: WinogradCase, cuts: Option<Cuts>) -> (Layout, Vec<f32>) {
     let (tile, size, inputs, outputs, padding, nonlinearity, residual) = case;
     let window = Window { kernel: [3, 3], padding, ..Window::UNIT };
     let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
@@ -149,28 +173,22 @@ fn run_winograd(simd: Simd, by_winograd: bool, case: WinogradCase, parts: &[usiz
     let layout = Layout { height: output[0], width: output[1], channels: outputs, border: 2, stride: outputs + 5 };
     let mut data = vec![7.0; (output[0] + 4) * layout.row()];
     let mut scratch = vec![f32::NAN; winograd.scratch()];
-    let mut run = |part: &mut MapMut<'_>| {
+    let cuts = cuts.map(|(pixels, channel)| (pixels, winograd.nearest_cut(channel)));
+    write_in_parts(MapMut::new(layout, &mut data), cuts, |part| {
         let (input, shortcut) = (Map::new(input, &input_data), residual.then(|| Map::new(shortcut, &shortcut_data)));
         match by_winograd {
             true => convolve_winograd(simd, &winograd, input, shortcut, part, &mut scratch),
             false => convolve(simd, &plain, input, shortcut, part),
         }
-    };
-    let mut rest = MapMut::new(layout, &mut data);
-    for pixel in parts {
-        let (mut part, after) = rest.split_at(*pixel);
-        run(&mut part);
-        rest = after;
-    }
-    run(&mut rest);
+    });
     (layout, data)
 }
 
 fn convolves_by_winograd_within_the_stated_tolerance(simd: Simd) {
     proptest!(|(case in winograd_cases())| {
-        let (layout, expected) = run_winograd(scalar(), false, case, &[]);
+        let (layout, expected) = run_winograd(scalar(), false, case, None);
         for simd in [simd, scalar()] {
-            let actual = run_winograd(simd, true, case, &[]).1;
+            let actual = run_winograd(simd, true, case, None).1;
             // Sums of 9 · inputs products of values below 2.
             let tolerance = 2e-6 * 4.0 * (9.0 * case.2 as f32).sqrt() * if case.0 == WinogradTile::Two { 1.0 } else { 8.0 };
             assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
@@ -185,20 +203,64 @@ fn outputs_of(case: &WinogradCase) -> usize {
 }
 
 fn convolves_parts_by_winograd_as_it_does_the_whole(simd: Simd) {
-    proptest!(|(case in winograd_cases(), a in 0..400usize, b in 0..400usize)| {
-        prop_assert_eq!(run_winograd(simd, true, case, &[a.min(b), a.max(b)]).1, run_winograd(simd, true, case, &[]).1);
+    proptest!(|(case in winograd_cases(), cuts in cuts())| {
+        prop_assert_eq!(run_winograd(simd, true, case, Some(cuts)).1, run_winograd(simd, true, case, None).1);
     });
 }
 
 fn writes_parts_of_a_map_as_it_writes_the_whole(simd: Simd) {
-    proptest!(|(case in cases(), a in 0..150usize, b in 0..150usize)| {
-        prop_assert_eq!(run_convolution(simd, case, &[a.min(b), a.max(b)]).1, run_convolution(simd, case, &[]).1);
+    proptest!(|(case in cases(), cuts in cuts())| {
+        prop_assert_eq!(run_convolution(simd, case, Some(cuts)).1, run_convolution(simd, case, None).1);
+    });
+}
+
+/// Operators that have a channel of the input for each of the output.
+fn changes_parts_of_a_map_as_it_changes_the_whole(simd: Simd) {
+    proptest!(|(size in [1..9usize, 1..24usize], channels in 1..70usize, window in window(), nonlinearity in nonlinearity(), cuts in cuts())| {
+        let output = output_size(&window, size);
+        let taps = window.kernel[0] * window.kernel[1];
+        let depthwise = Depthwise::new(window, &values(channels * taps, 1), &values(channels, 2), nonlinearity).expect("the weights fit");
+        let (input, input_data) = map(size[0], size[1], channels, window.border(size, output), 3, 3);
+        let (shortcut, shortcut_data) = map(output[0], output[1], channels, 1, 0, 4);
+        let (input, shortcut) = (Map::new(input, &input_data), Map::new(shortcut, &shortcut_data));
+        let gates = values(channels, 5);
+        let (layout, start) = map(output[0], output[1], channels, 1, 2, 6);
+        let run = |operator: usize, cuts: Option<Cuts>| {
+            let mut data = start.clone();
+            write_in_parts(MapMut::new(layout, &mut data), cuts, |part| match operator {
+                0 => convolve_depthwise(simd, &depthwise, input, part),
+                1 => pool(simd, Pool::Max, window, input, part),
+                2 => pool(simd, Pool::Average, window, input, part),
+                3 => copy(shortcut, part),
+                4 => recalibrate(simd, part, &gates, Some(shortcut), nonlinearity),
+                5 => add(simd, part, shortcut, nonlinearity),
+                6 => activate(simd, part, nonlinearity),
+                _ => prelu(simd, part, &gates),
+            });
+            data
+        };
+        for operator in 0..8 {
+            prop_assert_eq!(run(operator, Some(cuts)), run(operator, None), "operator {}", operator);
+        }
+    });
+}
+
+fn squeezes_row_by_row_as_it_does_the_whole(simd: Simd) {
+    proptest!(|(size in [1..40usize, 1..40usize], channels in 1..80usize, cut in 0..40usize)| {
+        let (layout, data) = map(size[0], size[1], channels, 1, 2, 3);
+        let (mut sums, mut means, mut whole) = (vec![0.0; size[0] * channels], vec![7.0; channels], vec![0.0; channels]);
+        let (before, after) = sums.split_at_mut(cut.min(size[0]) * channels);
+        sum_rows(simd, Map::new(layout, &data), 0, before);
+        sum_rows(simd, Map::new(layout, &data), cut.min(size[0]), after);
+        mean_of_rows(&sums, layout.pixels(), &mut means);
+        squeeze_map(simd, Map::new(layout, &data), &mut whole);
+        prop_assert_eq!(means, whole);
     });
 }
 
 fn writes_neither_border_nor_the_channels_of_others(simd: Simd) {
     proptest!(|(case in cases())| {
-        let (layout, mut data) = run_convolution(simd, case, &[]);
+        let (layout, mut data) = run_convolution(simd, case, None);
         for y in 0..layout.height {
             for x in 0..layout.width {
                 let at = layout.offset(y, x);
@@ -297,6 +359,21 @@ fn recalibrates_adds_and_activates_like_the_reference(simd: Simd) {
             for (a, e) in run(simd, operator).iter().zip(run(scalar(), operator)) {
                 prop_assert!(a.is_nan() && e.is_nan() || (a - e).abs() <= 2e-6 * (1.0 + e.abs()), "{} instead of {} by {}", a, e, operator);
             }
+        }
+    });
+}
+
+#[test]
+fn parts_clear_the_border_of_their_channels_and_nothing_else() {
+    proptest!(|(size in [1..9usize, 1..9usize], channels in 1..9usize, border in 0..4usize, wider in 0..4usize, cuts in cuts(), in_parts in any::<bool>())| {
+        let layout = Layout { height: size[0], width: size[1], channels, border, stride: channels + wider };
+        let mut data = vec![7.0; (size[0] + 2 * border) * layout.row()];
+        let cuts = in_parts.then_some(([cuts.0[0] % 64, cuts.0[1] % 64], cuts.1 % 9));
+        write_in_parts(MapMut::new(layout, &mut data), cuts, |part| part.clear_border());
+        for (at, value) in data.iter().enumerate() {
+            let (row, column, channel) = (at / layout.row(), at % layout.row() / layout.stride, at % layout.stride);
+            let inside = (border..border + size[0]).contains(&row) && (border..border + size[1]).contains(&column);
+            prop_assert_eq!(*value, if inside || channel >= channels { 7.0 } else { 0.0 }, "channel {} of ({}, {})", channel, row, column);
         }
     });
 }

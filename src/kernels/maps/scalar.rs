@@ -5,7 +5,7 @@ use super::layout::{Layout, Map, MapMut};
 use super::linear::Linear;
 use super::nonlinearity::Nonlinearity;
 use super::winograd::{WinogradConvolution, input_matrix, output_matrix};
-use super::{MapKernels, Pool};
+use super::{MapKernels, Pool, mean_of_rows};
 use crate::kernels::scalar::Scalar;
 
 impl MapKernels for Scalar {
@@ -15,8 +15,9 @@ impl MapKernels for Scalar {
 
     fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
         let taps = convolution.shape.window.kernel[0] * convolution.shape.window.kernel[1];
+        let first = output.channels().start;
         for_each_pixel(output, |y, x, channels| {
-            for panel in &convolution.panels {
+            for panel in convolution.panels(first..first + channels.len()) {
                 let weights = &convolution.weights[panel.weights..][..taps * convolution.depth];
                 let mut sum = f64::from(convolution.bias[panel.bias]);
                 for (tap, weights) in weights.chunks_exact(convolution.depth).enumerate() {
@@ -24,20 +25,21 @@ impl MapKernels for Scalar {
                     sum += weights.iter().zip(&input.data[at..]).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum::<f64>();
                 }
                 if let Some(shortcut) = shortcut {
-                    sum += f64::from(shortcut.data[shortcut.layout.offset(y, x) + panel.first]);
+                    sum += f64::from(shortcut.data[shortcut.layout.offset(y, x) + panel.first - first]);
                 }
-                channels[panel.first] = convolution.nonlinearity.apply(sum as f32);
+                channels[panel.first - first] = convolution.nonlinearity.apply(sum as f32);
             }
         });
     }
 
     fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
+        let first = output.channels().start;
         for_each_pixel(output, |y, x, channels| {
             for (channel, value) in channels.iter_mut().enumerate() {
-                let mut sum = f64::from(convolution.bias[channel]);
+                let mut sum = f64::from(convolution.bias[first + channel]);
                 for (tap, weights) in convolution.weights.chunks_exact(convolution.channels).enumerate() {
                     let at = tap_offset(&convolution.window, &input.layout, y, x, tap);
-                    sum += f64::from(weights[channel]) * f64::from(input.data[at + channel]);
+                    sum += f64::from(weights[first + channel]) * f64::from(input.data[at + channel]);
                 }
                 *value = convolution.nonlinearity.apply(sum as f32);
             }
@@ -69,16 +71,16 @@ impl MapKernels for Scalar {
         shortcut: Option<Map<'_>>,
         output: &mut MapMut<'_>,
     ) {
-        let (matrix, size, channels) = (output_matrix(convolution.tile), convolution.tile.outputs(), output.layout.channels);
+        let (matrix, size, all, channels) =
+            (output_matrix(convolution.tile), convolution.tile.outputs(), output.layout().channels, output.channels());
         for (tile, [top, left]) in tiles.iter().enumerate() {
-            for channel in 0..channels {
-                let product = |row: usize, column: usize| products[((row * (size + 2) + column) * tiles.len() + tile) * channels + channel];
+            for channel in channels.clone() {
+                let product = |row: usize, column: usize| products[((row * (size + 2) + column) * tiles.len() + tile) * all + channel];
                 for (pixel, sum) in two_sided(matrix, product).into_iter().enumerate() {
                     let (y, x) = (top + pixel / size, left + pixel % size);
                     if output.contains(y, x) {
-                        let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel]);
-                        let at = output.offset(y, x) + channel;
-                        output.data[at] = convolution.nonlinearity.apply(sum + convolution.bias[channel] + shortcut);
+                        let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel - channels.start]);
+                        output.pixel(y, x)[channel - channels.start] = convolution.nonlinearity.apply(sum + convolution.bias[channel] + shortcut);
                     }
                 }
             }
@@ -109,10 +111,16 @@ impl MapKernels for Scalar {
     }
 
     fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]) {
-        for (channel, mean) in means.iter_mut().enumerate() {
-            let pixels = (0..map.layout.height).flat_map(|y| (0..map.layout.width).map(move |x| (y, x)));
-            let sum: f64 = pixels.map(|(y, x)| f64::from(map.data[map.layout.offset(y, x) + channel])).sum();
-            *mean = (sum / map.layout.pixels() as f64) as f32;
+        let mut sums = vec![0.0; map.layout.height * map.layout.channels];
+        self.sum_rows(map, 0, &mut sums);
+        mean_of_rows(&sums, map.layout.pixels(), means);
+    }
+
+    fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]) {
+        for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
+            for (channel, sum) in sums.iter_mut().enumerate() {
+                *sum = (0..map.layout.width).map(|x| f64::from(map.data[map.layout.offset(y, x) + channel])).sum::<f64>() as f32;
+            }
         }
     }
 
@@ -149,8 +157,7 @@ impl MapKernels for Scalar {
 fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut [f32])) {
     for (y, columns) in map.rows() {
         for x in columns {
-            let at = map.offset(y, x);
-            visit(y, x, &mut map.data[at..][..map.layout.channels]);
+            visit(y, x, map.pixel(y, x));
         }
     }
 }

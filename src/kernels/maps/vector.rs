@@ -79,6 +79,11 @@ macro_rules! map_kernels {
                 unsafe { squeeze_map(map, means) }
             }
 
+            fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe { sum_rows(map, first, sums) }
+            }
+
             fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
                 // SAFETY: as above.
                 unsafe { recalibrate(map, gates, shortcut, nonlinearity) }
@@ -100,12 +105,14 @@ macro_rules! map_kernels {
             }
         }
 
-        /// Where up to `CHUNK` pixels lie in the maps, in values.
+        /// Where up to `CHUNK` pixels lie in the maps, and which channels are computed.
         struct Chunk {
             pixels: usize,
             inputs: [usize; CHUNK],
-            outputs: [usize; CHUNK],
+            outputs: [*mut f32; CHUNK],
             shortcuts: [usize; CHUNK],
+            /// The first channel of all that is computed, to which `outputs` point.
+            first: usize,
         }
 
         /// # Safety
@@ -114,54 +121,56 @@ macro_rules! map_kernels {
         unsafe fn convolve(convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
             let window = &convolution.shape.window;
             let taps = taps(window, &input.layout, convolution.depth, convolution.shape.groups == 1);
-            let mut chunk = Chunk { pixels: 0, inputs: [0; CHUNK], outputs: [0; CHUNK], shortcuts: [0; CHUNK] };
-            let rest = output.pixels.len();
+            let panels = convolution.panels(output.channels());
+            let outputs = [std::ptr::null_mut(); CHUNK];
+            let mut chunk = Chunk { pixels: 0, inputs: [0; CHUNK], outputs, shortcuts: [0; CHUNK], first: output.channels().start };
+            let rest = output.pixels().len();
             // Chunks of one size, so that the last one is not a small one.
             let size = rest.div_ceil(rest.div_ceil(CHUNK).max(1)).next_multiple_of(PIXELS[PANEL_SIZE.usual - 1]).min(CHUNK);
             for (y, columns) in output.rows() {
                 for x in columns {
                     chunk.inputs[chunk.pixels] = first_tap(window, &input.layout, y, x);
-                    chunk.outputs[chunk.pixels] = output.offset(y, x);
+                    chunk.outputs[chunk.pixels] = output.pixel(y, x).as_mut_ptr();
                     chunk.shortcuts[chunk.pixels] = shortcut.map_or(0, |s| s.layout.offset(y, x));
                     chunk.pixels += 1;
                     if chunk.pixels == size {
-                        // SAFETY: the offsets are those of pixels whose taps the caller answers for.
-                        unsafe { convolve_chunk(convolution, &taps, &chunk, input.data, shortcut.map(|s| s.data), output.data) };
+                        // SAFETY: they are pixels of `output`, whose taps the caller answers for, and the panels are those of its channels.
+                        unsafe { convolve_chunk(convolution, panels, &taps, &chunk, input.data, shortcut.map(|s| s.data)) };
                         chunk.pixels = 0;
                     }
                 }
             }
             // SAFETY: as above.
-            unsafe { convolve_chunk(convolution, &taps, &chunk, input.data, shortcut.map(|s| s.data), output.data) };
+            unsafe { convolve_chunk(convolution, panels, &taps, &chunk, input.data, shortcut.map(|s| s.data)) };
         }
 
         /// # Safety
-        /// As for `convolve`, of the pixels of `chunk`.
+        /// As for `convolve`, of the pixels of `chunk`, to whose outputs all channels of `panels` must be writable.
         #[target_feature(enable = $features)]
-        unsafe fn convolve_chunk(c: &Convolution, taps: &Taps, chunk: &Chunk, input: &[f32], shortcut: Option<&[f32]>, output: &mut [f32]) {
-            let data = (input, shortcut, output);
+        unsafe fn convolve_chunk(c: &Convolution, panels: &[Panel], taps: &Taps, chunk: &Chunk, input: &[f32], shortcut: Option<&[f32]>) {
             // SAFETY: the caller's.
             unsafe {
-                for panel in &c.panels {
+                for panel in panels {
                     match panel.vectors {
-                        1 => convolve_panel::<{ PIXELS[0] }, 1>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
-                        2 => convolve_panel::<{ PIXELS[1] }, 2>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
-                        3 => convolve_panel::<{ PIXELS[2] }, 3>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
-                        _ => convolve_panel::<{ PIXELS[3] }, 4>(c, panel, taps, chunk, (data.0, data.1, &mut *data.2)),
+                        1 => convolve_panel::<{ PIXELS[0] }, 1>(c, panel, taps, chunk, input, shortcut),
+                        2 => convolve_panel::<{ PIXELS[1] }, 2>(c, panel, taps, chunk, input, shortcut),
+                        3 => convolve_panel::<{ PIXELS[2] }, 3>(c, panel, taps, chunk, input, shortcut),
+                        _ => convolve_panel::<{ PIXELS[3] }, 4>(c, panel, taps, chunk, input, shortcut),
                     }
                 }
             }
         }
 
         /// # Safety
-        /// As for `convolve`, of the pixels of `chunk`; the panel has `V` vectors.
+        /// As for `convolve_chunk`; the panel has `V` vectors.
         #[target_feature(enable = $features)]
         unsafe fn convolve_panel<const P: usize, const V: usize>(
             c: &Convolution,
             panel: &Panel,
             taps: &Taps,
             chunk: &Chunk,
-            (input, shortcut, output): (&[f32], Option<&[f32]>, &mut [f32]),
+            input: &[f32],
+            shortcut: Option<&[f32]>,
         ) {
             // Tiles of one size or one less, rather than whole ones and a small rest.
             let tiles = chunk.pixels.div_ceil(P);
@@ -170,7 +179,7 @@ macro_rules! map_kernels {
             unsafe {
                 for tile in 1..=tiles {
                     let end = chunk.pixels * tile / tiles;
-                    let data = (input, shortcut, &mut *output);
+                    let data = (input, shortcut);
                     match end - first {
                         1 => convolve_tile::<1, V>(c, panel, taps, chunk, first, data),
                         2 if P > 2 => convolve_tile::<2, V>(c, panel, taps, chunk, first, data),
@@ -198,8 +207,9 @@ macro_rules! map_kernels {
             taps: &Taps,
             chunk: &Chunk,
             first: usize,
-            (input, shortcut, output): (&[f32], Option<&[f32]>, &mut [f32]),
+            (input, shortcut): (&[f32], Option<&[f32]>),
         ) {
+            let channel = panel.first - chunk.first;
             // SAFETY: the taps of all pixels are inside `input`, and the panel's weights and biases, which `Convolution::new` packed for this
             // shape, are inside theirs.
             let mut sums = unsafe {
@@ -215,11 +225,12 @@ macro_rules! map_kernels {
             };
             if panel.outputs < V * LANES {
                 for p in 0..P {
-                    let to = &mut output[chunk.outputs[first + p] + panel.first..][..panel.outputs];
+                    // SAFETY: the panel's channels are writable.
+                    let to = unsafe { std::slice::from_raw_parts_mut(chunk.outputs[first + p].add(channel), panel.outputs) };
                     for (v, to) in to.chunks_mut(LANES).enumerate() {
                         let mut sum = sums[p][v];
                         if let Some(shortcut) = shortcut {
-                            sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + panel.first + v * LANES..][..to.len()]));
+                            sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + channel + v * LANES..][..to.len()]));
                         }
                         store_tail(to, apply(c.nonlinearity, sum));
                     }
@@ -228,7 +239,7 @@ macro_rules! map_kernels {
             }
             if let Some(shortcut) = shortcut {
                 for p in 0..P {
-                    let from = shortcut[chunk.shortcuts[first + p] + panel.first..][..V * LANES].as_ptr().cast::<[f32; LANES]>();
+                    let from = shortcut[chunk.shortcuts[first + p] + channel..][..V * LANES].as_ptr().cast::<[f32; LANES]>();
                     for v in 0..V {
                         // SAFETY: the slice has V vectors.
                         sums[p][v] = add(sums[p][v], load(unsafe { &*from.add(v) }));
@@ -237,9 +248,10 @@ macro_rules! map_kernels {
             }
             let mut to = [std::ptr::null_mut(); P];
             for p in 0..P {
-                to[p] = output[chunk.outputs[first + p] + panel.first..][..V * LANES].as_mut_ptr().cast();
+                // SAFETY: the panel's channels are writable.
+                to[p] = unsafe { chunk.outputs[first + p].add(channel) }.cast();
             }
-            // SAFETY: V vectors are left from each of the pointers, which stand at different pixels.
+            // SAFETY: each of the pointers stands at the V vectors of the panel, of a pixel of its own.
             unsafe { store_tile(sums, to, c.nonlinearity) };
         }
 
@@ -331,8 +343,8 @@ macro_rules! map_kernels {
         unsafe fn convolve_depthwise(c: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
             let taps = taps(&c.window, &input.layout, 1, false);
             let tile = match (c.window.kernel[1], c.window.stride[1]) {
-                _ if c.window.dilation[1] != 1 || c.channels < LANES => None,
-                (1, 1) => Some(depthwise_tile::<1, 1> as unsafe fn(&_, &_, _, _, &_, &mut _)),
+                _ if c.window.dilation[1] != 1 || output.channels().len() < LANES => None,
+                (1, 1) => Some(depthwise_tile::<1, 1> as unsafe fn(&_, &_, _, &_, _, &mut _)),
                 (3, 1) => Some(depthwise_tile::<3, 1> as _),
                 (3, 2) => Some(depthwise_tile::<3, 2> as _),
                 (5, 1) => Some(depthwise_tile::<5, 1> as _),
@@ -348,14 +360,14 @@ macro_rules! map_kernels {
                         Some(tile) if columns.len() >= DEPTHWISE_PIXELS => {
                             // The last tile of a row begins where it still fits, and computes some pixels once more.
                             x = x.min(columns.end - DEPTHWISE_PIXELS);
-                            let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
+                            let from = &input.data[first_tap(&c.window, &input.layout, y, x)..];
                             // SAFETY: the taps of all pixels of the row are inside `input`, and there is a vector of channels.
-                            unsafe { tile(c, &taps, input.layout.stride, at, input.data, output) };
+                            unsafe { tile(c, &taps, input.layout.stride, from, [y, x], output) };
                             x += DEPTHWISE_PIXELS;
                         }
                         _ => {
-                            let at = (first_tap(&c.window, &input.layout, y, x), output.offset(y, x));
-                            depthwise_pixel(c, &taps, at, input.data, output.data);
+                            let first = output.channels().start;
+                            depthwise_pixel(c, &taps, &input.data[first_tap(&c.window, &input.layout, y, x)..], first, output.pixel(y, x));
                             x += 1;
                         }
                     }
@@ -366,31 +378,38 @@ macro_rules! map_kernels {
         /// `DEPTHWISE_PIXELS` neighbouring pixels of a window that is `K` wide and moves by `S`; every value of a row is read once for all its taps.
         ///
         /// # Safety
-        /// All taps of the pixels, `stride` values apart, must lie in the input, and there must be a vector of channels.
+        /// All taps of the pixels, `stride` values apart, must lie in the input, and there must be a vector of channels. `input` begins with the
+        /// first tap of the pixel at `y` and `x`.
         #[target_feature(enable = $features)]
         unsafe fn depthwise_tile<const K: usize, const S: usize>(
             c: &Depthwise,
             taps: &Taps,
             stride: usize,
-            (from, to): (usize, usize),
             input: &[f32],
+            [y, x]: [usize; 2],
             output: &mut MapMut<'_>,
         ) {
+            let channels = output.channels();
+            let mut pixels = [std::ptr::null_mut(); DEPTHWISE_PIXELS];
+            for p in 0..DEPTHWISE_PIXELS {
+                pixels[p] = output.pixel(y, x + p).as_mut_ptr();
+            }
             let mut channel = 0;
-            while channel < c.channels {
+            while channel < channels.len() {
                 // The last vector begins where it still fits, and computes some channels once more.
-                channel = channel.min(c.channels - LANES);
+                channel = channel.min(channels.len() - LANES);
+                let of_all = channels.start + channel;
                 let mut sums = [[splat(0.0); 1]; DEPTHWISE_PIXELS];
                 // SAFETY: the caller's.
                 unsafe {
-                    let bias = load(&*c.bias.as_ptr().add(channel).cast::<[f32; LANES]>());
+                    let bias = load(&*c.bias.as_ptr().add(of_all).cast::<[f32; LANES]>());
                     for p in 0..DEPTHWISE_PIXELS {
                         sums[p] = [bias];
                     }
                     for row in 0..taps.rows {
-                        let values = input.as_ptr().add(from + row * taps.row_step + channel);
+                        let values = input.as_ptr().add(row * taps.row_step + channel);
                         for k in 0..K {
-                            let w = load(&*c.weights.as_ptr().add((row * K + k) * c.channels + channel).cast::<[f32; LANES]>());
+                            let w = load(&*c.weights.as_ptr().add((row * K + k) * c.channels + of_all).cast::<[f32; LANES]>());
                             for p in 0..DEPTHWISE_PIXELS {
                                 let x = values.add((p * S + k) * stride).cast::<[f32; LANES]>();
                                 sums[p] = [fma(load(&*x), w, sums[p][0])];
@@ -399,7 +418,7 @@ macro_rules! map_kernels {
                     }
                     let mut places = [std::ptr::null_mut(); DEPTHWISE_PIXELS];
                     for p in 0..DEPTHWISE_PIXELS {
-                        places[p] = output.data[to + p * output.layout.stride + channel..][..LANES].as_mut_ptr().cast();
+                        places[p] = pixels[p].add(channel).cast();
                     }
                     store_tile(sums, places, c.nonlinearity);
                 }
@@ -407,20 +426,20 @@ macro_rules! map_kernels {
             }
         }
 
-        /// One pixel of any window.
+        /// One pixel of any window, its channels from `first` on; `input` begins with its first tap.
         #[target_feature(enable = $features)]
-        fn depthwise_pixel(c: &Depthwise, taps: &Taps, (from, to): (usize, usize), input: &[f32], output: &mut [f32]) {
-            for first in (0..c.channels).step_by(LANES) {
-                let channels = first..c.channels.min(first + LANES);
-                let mut sum = load_part(&c.bias[channels.clone()]);
+        fn depthwise_pixel(c: &Depthwise, taps: &Taps, input: &[f32], first: usize, output: &mut [f32]) {
+            for (vector, output) in output.chunks_mut(LANES).enumerate() {
+                let channels = vector * LANES..vector * LANES + output.len();
+                let mut sum = load_part(&c.bias[first..][channels.clone()]);
                 for row in 0..taps.rows {
                     for column in 0..taps.columns {
-                        let weights = &c.weights[(row * taps.columns + column) * c.channels..][channels.clone()];
-                        let values = &input[from + row * taps.row_step + column * taps.column_step..][channels.clone()];
+                        let weights = &c.weights[(row * taps.columns + column) * c.channels + first..][channels.clone()];
+                        let values = &input[row * taps.row_step + column * taps.column_step..][channels.clone()];
                         sum = fma(load_part(values), load_part(weights), sum);
                     }
                 }
-                store_part(&mut output[to..][channels], apply(c.nonlinearity, sum));
+                store_part(output, apply(c.nonlinearity, sum));
             }
         }
 
@@ -517,17 +536,17 @@ macro_rules! map_kernels {
             shortcut: Option<Map<'_>>,
             output: &mut MapMut<'_>,
         ) {
-            let channels = output.layout.channels;
+            let (all, channels) = (output.layout().channels, output.channels());
             for (tile, [top, left]) in tiles.iter().enumerate() {
-                let mut channel = 0;
-                while channel < channels {
-                    channel = channel.min(channels - LANES);
+                let mut channel = channels.start;
+                while channel < channels.end {
+                    channel = channel.min(channels.end - LANES);
                     let bias = load_first(&c.bias[channel..]);
                     let mut half = [[splat(0.0); M]; T];
                     for row in 0..T {
                         let mut values = [splat(0.0); T];
                         for column in 0..T {
-                            values[column] = load_first(&products[((row * T + column) * tiles.len() + tile) * channels + channel..]);
+                            values[column] = load_first(&products[((row * T + column) * tiles.len() + tile) * all + channel..]);
                         }
                         half[row] = transform_products::<T, M>(values);
                     }
@@ -542,10 +561,9 @@ macro_rules! map_kernels {
                             if output.contains(y, x) {
                                 let mut sum = add(values[row], bias);
                                 if let Some(shortcut) = shortcut {
-                                    sum = add(sum, load_first(&shortcut.data[shortcut.layout.offset(y, x) + channel..]));
+                                    sum = add(sum, load_first(&shortcut.data[shortcut.layout.offset(y, x) + channel - channels.start..]));
                                 }
-                                let to = output.offset(y, x) + channel;
-                                store_first(&mut output.data[to..], apply(c.nonlinearity, sum));
+                                store_first(&mut output.pixel(y, x)[channel - channels.start..], apply(c.nonlinearity, sum));
                             }
                         }
                     }
@@ -611,8 +629,7 @@ macro_rules! map_kernels {
                         Pool::Average => 1.0 / taps.len().max(1) as f32,
                         Pool::AverageWithPadding => 1.0 / (window.kernel[0] * window.kernel[1]) as f32,
                     };
-                    let to = output.offset(y, x);
-                    let (blocks, rest) = output.data[to..][..layout.channels].as_chunks_mut::<{ 4 * LANES }>();
+                    let (blocks, rest) = output.pixel(y, x).as_chunks_mut::<{ 4 * LANES }>();
                     for (block, to) in blocks.iter_mut().enumerate() {
                         pool_block(pool, &input.data[block * 4 * LANES..], &taps, share, to);
                     }
@@ -664,21 +681,7 @@ macro_rules! map_kernels {
             for (block, means) in means.chunks_mut(4 * LANES).enumerate() {
                 let mut sums = [splat(0.0); 4];
                 for y in 0..layout.height {
-                    let mut row = [splat(0.0); 4];
-                    for x in 0..layout.width {
-                        let values = &map.data[layout.offset(y, x) + block * 4 * LANES..][..means.len()];
-                        match values.as_chunks() {
-                            ([a, b, c, d], []) => {
-                                row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
-                            }
-                            _ => {
-                                for (sum, values) in row.iter_mut().zip(values.chunks(LANES)) {
-                                    *sum = add(*sum, load_part(values));
-                                }
-                            }
-                        }
-                    }
-                    for (sum, row) in sums.iter_mut().zip(row) {
+                    for (sum, row) in sums.iter_mut().zip(sum_row(map, y, block * 4 * LANES, means.len())) {
                         *sum = add(*sum, row);
                     }
                 }
@@ -689,12 +692,44 @@ macro_rules! map_kernels {
         }
 
         #[target_feature(enable = $features)]
+        fn sum_rows(map: Map<'_>, first: usize, sums: &mut [f32]) {
+            for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
+                for (block, sums) in sums.chunks_mut(4 * LANES).enumerate() {
+                    let row = sum_row(map, y, block * 4 * LANES, sums.len());
+                    for (to, sum) in sums.chunks_mut(LANES).zip(row) {
+                        store_part(to, sum);
+                    }
+                }
+            }
+        }
+
+        /// The sums of up to four vectors of channels over a row.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn sum_row(map: Map<'_>, y: usize, first: usize, channels: usize) -> [Vector; 4] {
+            let mut row = [splat(0.0); 4];
+            for x in 0..map.layout.width {
+                let values = &map.data[map.layout.offset(y, x) + first..][..channels];
+                match values.as_chunks() {
+                    ([a, b, c, d], []) => {
+                        row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
+                    }
+                    _ => {
+                        for (sum, values) in row.iter_mut().zip(values.chunks(LANES)) {
+                            *sum = add(*sum, load_part(values));
+                        }
+                    }
+                }
+            }
+            row
+        }
+
+        #[target_feature(enable = $features)]
         fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
                 for x in columns {
-                    let at = map.offset(y, x);
                     let shortcut = shortcut.map(|s| &s.data[s.layout.offset(y, x)..][..gates.len()]);
-                    for (vector, (values, gates)) in map.data[at..][..gates.len()].chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
+                    for (vector, (values, gates)) in map.pixel(y, x).chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
                         let scaled = match shortcut {
                             Some(shortcut) => fma(load_part(values), load_part(gates), load_part(&shortcut[vector * LANES..][..values.len()])),
                             None => mul(load_part(values), load_part(gates)),
@@ -709,9 +744,8 @@ macro_rules! map_kernels {
         fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
                 for x in columns {
-                    let at = map.offset(y, x);
-                    let shortcut = &shortcut.data[shortcut.layout.offset(y, x)..][..map.layout.channels];
-                    for (values, shortcut) in map.data[at..][..map.layout.channels].chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
+                    let shortcut = &shortcut.data[shortcut.layout.offset(y, x)..][..shortcut.layout.channels];
+                    for (values, shortcut) in map.pixel(y, x).chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
                         store_part(values, apply(nonlinearity, add(load_part(values), load_part(shortcut))));
                     }
                 }
@@ -722,8 +756,7 @@ macro_rules! map_kernels {
         fn activate_map(map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
                 for x in columns {
-                    let at = map.offset(y, x);
-                    for values in map.data[at..][..map.layout.channels].chunks_mut(LANES) {
+                    for values in map.pixel(y, x).chunks_mut(LANES) {
                         store_part(values, apply(nonlinearity, load_part(values)));
                     }
                 }
@@ -734,8 +767,7 @@ macro_rules! map_kernels {
         fn prelu_map(map: &mut MapMut<'_>, slopes: &[f32]) {
             for (y, columns) in map.rows() {
                 for x in columns {
-                    let at = map.offset(y, x);
-                    for (values, slopes) in map.data[at..][..slopes.len()].chunks_mut(LANES).zip(slopes.chunks(LANES)) {
+                    for (values, slopes) in map.pixel(y, x).chunks_mut(LANES).zip(slopes.chunks(LANES)) {
                         store_part(values, leaky_relu(load_part(values), load_part(slopes)));
                     }
                 }

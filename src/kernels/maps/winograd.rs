@@ -150,6 +150,11 @@ impl WinogradConvolution {
         self.products.iter_mut().map(Convolution::weights_mut)
     }
 
+    /// The channel nearest to `channel` at which an output may be [cut](MapMut::split_at_channel).
+    pub fn nearest_cut(&self, channel: usize) -> usize {
+        self.products.first().map_or(channel, |product| product.nearest_cut(channel))
+    }
+
     /// Its tile.
     pub fn tile(&self) -> WinogradTile {
         self.tile
@@ -178,7 +183,8 @@ impl WinogradConvolution {
 /// channels); its largest value 0.3 to 0.4 and 5 to 7.5 times.
 ///
 /// # Panics
-/// When the channels differ, `input`'s border is narrower than the window needs, `shortcut` is no map like `output`, `scratch` is shorter than
+/// When the channels differ, `output` has less of them than a vector or does not begin and end at a [cut](WinogradConvolution::nearest_cut),
+/// `input`'s border is narrower than the window needs, `shortcut` is no map like `output`, `scratch` is shorter than
 /// [`WinogradConvolution::scratch`] says, or the weights were packed for another instruction set.
 pub fn convolve_winograd(
     simd: Simd,
@@ -188,12 +194,14 @@ pub fn convolve_winograd(
     output: &mut MapMut<'_>,
     scratch: &mut [f32],
 ) {
-    assert_eq!((input.layout.channels, output.layout.channels), (c.shape.inputs, c.shape.outputs), "channels of {:?}", c.shape);
-    super::assert_window(c.window, &input.layout, &output.layout);
-    shortcut.iter().for_each(|shortcut| super::assert_alike(&shortcut.layout, &output.layout));
+    let (layout, channels, pixels) = (output.layout(), output.channels(), output.pixels());
+    assert_eq!((input.layout.channels, layout.channels), (c.shape.inputs, c.shape.outputs), "channels of {:?}", c.shape);
+    assert!(channels.len() >= simd.kernels().panel_size().lanes, "channels {channels:?} are less than a vector");
+    super::assert_window(c.window, &input.layout, &layout);
+    let shortcut = shortcut.map(|shortcut| super::like(output, shortcut));
     let size = c.tile.outputs();
-    let width = output.layout.width.max(1);
-    let rows = output.pixels.start / width / size..output.pixels.end.div_ceil(width).div_ceil(size);
+    let width = layout.width.max(1);
+    let rows = pixels.start / width / size..pixels.end.div_ceil(width).div_ceil(size);
     let tiles: Vec<[usize; 2]> = rows.flat_map(|y| (0..width.div_ceil(size)).map(move |x| [y * size, x * size])).collect();
     let blocks = tiles.len().div_ceil(c.block).max(1);
     for tiles in tiles.chunks(tiles.len().div_ceil(blocks).max(1)) {
@@ -203,7 +211,9 @@ pub fn convolve_winograd(
         let (from, to) = (Layout::new(1, tiles.len(), c.shape.inputs, 0), Layout::new(1, tiles.len(), c.shape.outputs, 0));
         let places = transformed.chunks_exact(from.len()).zip(products.chunks_exact_mut(to.len()));
         for (product, (transformed, products)) in c.products.iter().zip(places) {
-            super::convolve(simd, product, Map::new(from, transformed), None, &mut MapMut::new(to, products));
+            let (_, products) = MapMut::new(to, products).split_at_channel(channels.start);
+            let (mut products, _) = products.split_at_channel(channels.end);
+            super::convolve(simd, product, Map::new(from, transformed), None, &mut products);
         }
         simd.kernels().finish_tiles(c, tiles, products, shortcut, output);
     }
