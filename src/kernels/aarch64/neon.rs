@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "loads and stores take pointers; calling a function that needs NEON needs a proof")]
 
 use std::arch::aarch64::*;
+use std::ops::Range;
 
 use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Taps, map_kernels};
 use crate::kernels::maps::{

@@ -187,6 +187,18 @@ impl<'a> MapMut<'a> {
         unsafe { self.slice(y, x..x + 1) }
     }
 
+    /// The channels that this part has of each of some pixels of a row.
+    ///
+    /// # Panics
+    /// When not all of the pixels are in this part.
+    pub(in crate::kernels) fn pixels_of_row(&mut self, y: usize, columns: Range<usize>) -> impl Iterator<Item = &mut [f32]> {
+        assert!(columns.is_empty() || self.contains(y, columns.start) && self.contains(y, columns.end - 1), "pixels {columns:?} of {self:?}");
+        let first = self.data.wrapping_add(self.layout.offset(y, columns.start) + self.channels.start);
+        let (stride, channels) = (self.layout.stride, self.channels.len());
+        // SAFETY: they are this part's pixels, each lent once, as long as this part is.
+        (0..columns.len()).map(move |x| unsafe { std::slice::from_raw_parts_mut(first.add(x * stride), channels) })
+    }
+
     /// Some columns of a row: the channels of each pixel, followed by what lies before the next.
     ///
     /// # Panics

@@ -27,6 +27,8 @@ pub use pages::{Pages, Weights};
 pub use planar::{copy, from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
+use std::ops::Range;
+
 use super::Simd;
 
 /// What a pool takes of its window.
@@ -65,9 +67,8 @@ pub(super) trait MapKernels {
     /// The outputs from `first` on.
     fn connect(&self, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]);
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
-    fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]);
-    /// Of the rows from `first` on, as many as `sums` holds.
-    fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]);
+    /// For every channel, each of the rows added up, then one to the other in their order, and their sum divided.
+    fn sum_rows(&self, map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]);
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
     fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity);
     fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity);
@@ -126,7 +127,7 @@ pub fn pool(simd: Simd, pool: Pool, window: Window, input: Map<'_>, output: &mut
 /// When `means` does not have C values.
 pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
     assert_eq!(means.len(), map.layout.channels, "means");
-    simd.kernels().squeeze_map(map, means);
+    simd.kernels().sum_rows(map, 0..map.layout.height, map.layout.pixels() as f32, means);
 }
 
 /// The sums of every channel over the columns, of the rows from `first` on; `sums` is `[rows, C]`.
@@ -135,7 +136,9 @@ pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
 /// When the map does not have that many rows.
 pub fn sum_rows(simd: Simd, map: Map<'_>, first: usize, sums: &mut [f32]) {
     assert!(first * map.layout.channels + sums.len() <= map.layout.height * map.layout.channels, "rows");
-    simd.kernels().sum_rows(map, first, sums);
+    for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
+        simd.kernels().sum_rows(map, y..y + 1, 1.0, sums);
+    }
 }
 
 /// The mean of every channel, the very one of [`squeeze_map`], from the [sums of all rows](sum_rows) of a map of so many pixels; `sums` is `[H, C]`,

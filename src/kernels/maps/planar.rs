@@ -44,8 +44,8 @@ pub fn copy(from: Map<'_>, to: &mut MapMut<'_>) {
     super::assert_alike(&from.layout, &to.layout());
     let from = from.part(to.channels());
     for (y, columns) in to.rows() {
-        for x in columns {
-            to.pixel(y, x).copy_from_slice(&from.data[from.layout.offset(y, x)..][..from.layout.channels]);
+        for (x, pixel) in columns.clone().zip(to.pixels_of_row(y, columns)) {
+            pixel.copy_from_slice(&from.data[from.layout.offset(y, x)..][..from.layout.channels]);
         }
     }
 }

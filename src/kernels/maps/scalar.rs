@@ -1,11 +1,13 @@
 //! The reference: the definitions written out, sums in `f64`.
 
+use std::ops::Range;
+
 use super::convolution::{Convolution, Depthwise, PanelSize, Window};
 use super::layout::{Layout, Map, MapMut};
 use super::linear::Linear;
 use super::nonlinearity::Nonlinearity;
 use super::winograd::{WinogradConvolution, input_matrix, output_matrix};
-use super::{MapKernels, Pool, mean_of_rows};
+use super::{MapKernels, Pool};
 use crate::kernels::scalar::Scalar;
 
 impl MapKernels for Scalar {
@@ -110,17 +112,11 @@ impl MapKernels for Scalar {
         });
     }
 
-    fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]) {
-        let mut sums = vec![0.0; map.layout.height * map.layout.channels];
-        self.sum_rows(map, 0, &mut sums);
-        mean_of_rows(&sums, map.layout.pixels(), means);
-    }
-
-    fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]) {
-        for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
-            for (channel, sum) in sums.iter_mut().enumerate() {
-                *sum = (0..map.layout.width).map(|x| f64::from(map.data[map.layout.offset(y, x) + channel])).sum::<f64>() as f32;
-            }
+    fn sum_rows(&self, map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]) {
+        for (channel, to) in sums.iter_mut().enumerate() {
+            let row = |y| (0..map.layout.width).map(|x| f64::from(map.data[map.layout.offset(y, x) + channel])).sum::<f64>();
+            // Rows are rounded, so that it does not matter who adds them up.
+            *to = rows.clone().map(|y| row(y) as f32).fold(0.0, |sum, row| sum + row) / divisor;
         }
     }
 
@@ -156,8 +152,8 @@ impl MapKernels for Scalar {
 
 fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut [f32])) {
     for (y, columns) in map.rows() {
-        for x in columns {
-            visit(y, x, map.pixel(y, x));
+        for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
+            visit(y, x, pixel);
         }
     }
 }

@@ -74,14 +74,9 @@ macro_rules! map_kernels {
                 unsafe { pool_map(pool, window, input, output) }
             }
 
-            fn squeeze_map(&self, map: Map<'_>, means: &mut [f32]) {
+            fn sum_rows(&self, map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]) {
                 // SAFETY: as above.
-                unsafe { squeeze_map(map, means) }
-            }
-
-            fn sum_rows(&self, map: Map<'_>, first: usize, sums: &mut [f32]) {
-                // SAFETY: as above.
-                unsafe { sum_rows(map, first, sums) }
+                unsafe { sum_rows(map, rows, divisor, sums) }
             }
 
             fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
@@ -128,9 +123,9 @@ macro_rules! map_kernels {
             // Chunks of one size, so that the last one is not a small one.
             let size = rest.div_ceil(rest.div_ceil(CHUNK).max(1)).next_multiple_of(PIXELS[PANEL_SIZE.usual - 1]).min(CHUNK);
             for (y, columns) in output.rows() {
-                for x in columns {
+                for (x, pixel) in columns.clone().zip(output.pixels_of_row(y, columns)) {
                     chunk.inputs[chunk.pixels] = first_tap(window, &input.layout, y, x);
-                    chunk.outputs[chunk.pixels] = output.pixel(y, x).as_mut_ptr();
+                    chunk.outputs[chunk.pixels] = pixel.as_mut_ptr();
                     chunk.shortcuts[chunk.pixels] = shortcut.map_or(0, |s| s.layout.offset(y, x));
                     chunk.pixels += 1;
                     if chunk.pixels == size {
@@ -391,8 +386,8 @@ macro_rules! map_kernels {
         ) {
             let channels = output.channels();
             let mut pixels = [std::ptr::null_mut(); DEPTHWISE_PIXELS];
-            for p in 0..DEPTHWISE_PIXELS {
-                pixels[p] = output.pixel(y, x + p).as_mut_ptr();
+            for (to, pixel) in pixels.iter_mut().zip(output.pixels_of_row(y, x..x + DEPTHWISE_PIXELS)) {
+                *to = pixel.as_mut_ptr();
             }
             let mut channel = 0;
             while channel < channels.len() {
@@ -538,6 +533,14 @@ macro_rules! map_kernels {
         ) {
             let (all, channels) = (output.layout().channels, output.channels());
             for (tile, [top, left]) in tiles.iter().enumerate() {
+                let mut places = [[std::ptr::null_mut::<f32>(); M]; M];
+                for row in 0..M {
+                    for column in 0..M {
+                        if output.contains(top + row, left + column) {
+                            places[row][column] = output.pixel(top + row, left + column).as_mut_ptr();
+                        }
+                    }
+                }
                 let mut channel = channels.start;
                 while channel < channels.end {
                     channel = channel.min(channels.end - LANES);
@@ -557,13 +560,15 @@ macro_rules! map_kernels {
                         }
                         let values = transform_products::<T, M>(values);
                         for row in 0..M {
-                            let (y, x) = (top + row, left + column);
-                            if output.contains(y, x) {
+                            let to = places[row][column];
+                            if !to.is_null() {
                                 let mut sum = add(values[row], bias);
                                 if let Some(shortcut) = shortcut {
-                                    sum = add(sum, load_first(&shortcut.data[shortcut.layout.offset(y, x) + channel - channels.start..]));
+                                    let at = shortcut.layout.offset(top + row, left + column) + channel - channels.start;
+                                    sum = add(sum, load_first(&shortcut.data[at..]));
                                 }
-                                store_first(&mut output.pixel(y, x)[channel - channels.start..], apply(c.nonlinearity, sum));
+                                // SAFETY: there is a vector of the pixel's channels from this one on.
+                                store(unsafe { &mut *to.add(channel - channels.start).cast() }, apply(c.nonlinearity, sum));
                             }
                         }
                     }
@@ -619,7 +624,7 @@ macro_rules! map_kernels {
             };
             let mut taps = vec![];
             for (y, columns) in output.rows() {
-                for x in columns {
+                for (x, pixel) in columns.clone().zip(output.pixels_of_row(y, columns)) {
                     taps.clear();
                     for row in inside(0, y, layout.height) {
                         taps.extend(inside(1, x, layout.width).map(|column| layout.offset(row, column)));
@@ -629,7 +634,7 @@ macro_rules! map_kernels {
                         Pool::Average => 1.0 / taps.len().max(1) as f32,
                         Pool::AverageWithPadding => 1.0 / (window.kernel[0] * window.kernel[1]) as f32,
                     };
-                    let (blocks, rest) = output.pixel(y, x).as_chunks_mut::<{ 4 * LANES }>();
+                    let (blocks, rest) = pixel.as_chunks_mut::<{ 4 * LANES }>();
                     for (block, to) in blocks.iter_mut().enumerate() {
                         pool_block(pool, &input.data[block * 4 * LANES..], &taps, share, to);
                     }
@@ -675,61 +680,41 @@ macro_rules! map_kernels {
         }
 
         #[target_feature(enable = $features)]
-        fn squeeze_map(map: Map<'_>, means: &mut [f32]) {
+        fn sum_rows(map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]) {
             let layout = map.layout;
-            let pixels = layout.pixels() as f32;
-            for (block, means) in means.chunks_mut(4 * LANES).enumerate() {
+            for (block, to) in sums.chunks_mut(4 * LANES).enumerate() {
                 let mut sums = [splat(0.0); 4];
-                for y in 0..layout.height {
-                    for (sum, row) in sums.iter_mut().zip(sum_row(map, y, block * 4 * LANES, means.len())) {
+                for y in rows.clone() {
+                    let mut row = [splat(0.0); 4];
+                    for x in 0..layout.width {
+                        let values = &map.data[layout.offset(y, x) + block * 4 * LANES..][..to.len()];
+                        match values.as_chunks() {
+                            ([a, b, c, d], []) => {
+                                row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
+                            }
+                            _ => {
+                                for (sum, values) in row.iter_mut().zip(values.chunks(LANES)) {
+                                    *sum = add(*sum, load_part(values));
+                                }
+                            }
+                        }
+                    }
+                    for (sum, row) in sums.iter_mut().zip(row) {
                         *sum = add(*sum, row);
                     }
                 }
-                for (means, sum) in means.chunks_mut(LANES).zip(sums) {
-                    store_part(means, div(sum, splat(pixels)));
+                for (to, sum) in to.chunks_mut(LANES).zip(sums) {
+                    store_part(to, div(sum, splat(divisor)));
                 }
             }
-        }
-
-        #[target_feature(enable = $features)]
-        fn sum_rows(map: Map<'_>, first: usize, sums: &mut [f32]) {
-            for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
-                for (block, sums) in sums.chunks_mut(4 * LANES).enumerate() {
-                    let row = sum_row(map, y, block * 4 * LANES, sums.len());
-                    for (to, sum) in sums.chunks_mut(LANES).zip(row) {
-                        store_part(to, sum);
-                    }
-                }
-            }
-        }
-
-        /// The sums of up to four vectors of channels over a row.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn sum_row(map: Map<'_>, y: usize, first: usize, channels: usize) -> [Vector; 4] {
-            let mut row = [splat(0.0); 4];
-            for x in 0..map.layout.width {
-                let values = &map.data[map.layout.offset(y, x) + first..][..channels];
-                match values.as_chunks() {
-                    ([a, b, c, d], []) => {
-                        row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
-                    }
-                    _ => {
-                        for (sum, values) in row.iter_mut().zip(values.chunks(LANES)) {
-                            *sum = add(*sum, load_part(values));
-                        }
-                    }
-                }
-            }
-            row
         }
 
         #[target_feature(enable = $features)]
         fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
-                for x in columns {
+                for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
                     let shortcut = shortcut.map(|s| &s.data[s.layout.offset(y, x)..][..gates.len()]);
-                    for (vector, (values, gates)) in map.pixel(y, x).chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
+                    for (vector, (values, gates)) in pixel.chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
                         let scaled = match shortcut {
                             Some(shortcut) => fma(load_part(values), load_part(gates), load_part(&shortcut[vector * LANES..][..values.len()])),
                             None => mul(load_part(values), load_part(gates)),
@@ -743,9 +728,9 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
-                for x in columns {
+                for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
                     let shortcut = &shortcut.data[shortcut.layout.offset(y, x)..][..shortcut.layout.channels];
-                    for (values, shortcut) in map.pixel(y, x).chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
+                    for (values, shortcut) in pixel.chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
                         store_part(values, apply(nonlinearity, add(load_part(values), load_part(shortcut))));
                     }
                 }
@@ -755,8 +740,8 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         fn activate_map(map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
-                for x in columns {
-                    for values in map.pixel(y, x).chunks_mut(LANES) {
+                for pixel in map.pixels_of_row(y, columns) {
+                    for values in pixel.chunks_mut(LANES) {
                         store_part(values, apply(nonlinearity, load_part(values)));
                     }
                 }
@@ -766,8 +751,8 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         fn prelu_map(map: &mut MapMut<'_>, slopes: &[f32]) {
             for (y, columns) in map.rows() {
-                for x in columns {
-                    for (values, slopes) in map.pixel(y, x).chunks_mut(LANES).zip(slopes.chunks(LANES)) {
+                for pixel in map.pixels_of_row(y, columns) {
+                    for (values, slopes) in pixel.chunks_mut(LANES).zip(slopes.chunks(LANES)) {
                         store_part(values, leaky_relu(load_part(values), load_part(slopes)));
                     }
                 }
