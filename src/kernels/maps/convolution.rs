@@ -95,6 +95,9 @@ pub struct Convolution {
     pub(in crate::kernels) bias: Vec<f32>,
 }
 
+/// Bytes beyond which panels are half as wide: while one is used, the next is on its way, and both should have room in the second cache.
+const WIDE_PANEL: usize = 640 * 1024;
+
 /// How many output channels a level computes together: as many sums as its registers hold.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct PanelSize {
@@ -138,6 +141,7 @@ impl Convolution {
         let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
         let together = groups_together(groups, group_outputs, lanes);
         let (depth, wide) = (group_inputs * together, group_outputs * together);
+        let usual = if taps * depth * usual * lanes * size_of::<f32>() > WIDE_PANEL { usual.div_ceil(2) } else { usual };
         let mut packed = Self { shape, nonlinearity, lanes, depth, panels: vec![], weights: vec![].into(), bias: vec![] };
         let mut of_all_panels = vec![];
         for part in 0..groups / together {

@@ -394,6 +394,17 @@ fn convolves_as_the_definition_says() {
 }
 
 #[test]
+fn convolves_more_inputs_than_a_wide_panel_holds() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
+    let case = ([2, 3], (1201, 82, 1), window, Nonlinearity::Identity, 0, true);
+    let (layout, expected) = run_convolution(scalar(), case, None);
+    for simd in Simd::available() {
+        // Much less than a product that is left out.
+        assert_close(&planes(layout, &run_convolution(simd, case, None).1), &planes(layout, &expected), 0.02).unwrap();
+    }
+}
+
+#[test]
 fn refuses_weights_that_do_not_belong_to_the_shape() {
     let shape = ConvolutionShape { inputs: 4, outputs: 6, groups: 4, window: Window::UNIT };
     let error = Convolution::new(scalar(), shape, &[0.0; 6], &[0.0; 6], Nonlinearity::Identity).expect_err("4 groups do not divide 6 channels");
