@@ -22,7 +22,7 @@ static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism()
 /// Helpers that nobody has work for: one for every core but the caller's, or as many as the system gives.
 static IDLE: LazyLock<Mutex<Vec<Helper>>> = LazyLock::new(|| Mutex::new((1..*CORES).map_while(Helper::start).collect()));
 
-/// Rounds of looking out for work, or for its end, before the thread gives up its core: some 20 µs.
+/// Rounds of looking out for work, or for its end, before the thread gives up its core: 20 to 100 µs, by what the processor takes for a pause.
 const ROUNDS: u32 = 2_000;
 
 /// The most threads that a run can be spread over on this machine.

@@ -175,18 +175,18 @@ impl Steps {
                     let (to, maps) = self.to_write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let shape = convolution.shape();
-                    let sizes = (shape.products(), to.layout().pixels() * (shape.inputs + shape.outputs));
-                    let parts = split_convolution(&run, to, shape, (shape.products(), 0), sizes, |channel| convolution.nearest_cut(channel));
+                    let deep = has_many_weights(shape.products(), to.layout().pixels(), &shape);
+                    let parts = split_convolution(&run, to, shape.products(), 0, deep, |channel| convolution.nearest_cut(channel));
                     fill(&run, parts, |part| convolve(self.simd, convolution, from, shortcut, part));
                 }
                 Step::ConvolveWinograd { convolution, from, shortcut, to } => {
                     let (to, maps) = self.to_write(memory, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let (shape, rows) = (convolution.shape(), convolution.tile().outputs());
-                    // Of every place of a tile.
+                    // Every place of a tile has a matrix of weights, and a map with a pixel for each tile.
                     let tiles = to.layout().height.div_ceil(rows) * to.layout().width.div_ceil(rows);
-                    let sizes = (shape.inputs * shape.outputs, tiles * (shape.inputs + shape.outputs));
-                    let parts = split_convolution(&run, to, shape, (shape.products() / 4, rows), sizes, |channel| convolution.nearest_cut(channel));
+                    let deep = has_many_weights(shape.inputs * shape.outputs, tiles, &shape);
+                    let parts = split_convolution(&run, to, shape.products() / 4, rows, deep, |channel| convolution.nearest_cut(channel));
                     let parts = parts.into_iter().zip(scratch.chunks_exact_mut(self.scratch)).collect();
                     run.share(parts, |(mut part, scratch)| {
                         part.clear_border();
@@ -317,25 +317,23 @@ fn split<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut
     cut(map, (1..threads).map(end), MapMut::split_at)
 }
 
-/// The output of a convolution in parts, by channels where there are many `weights` for the `values` that it reads and writes, else as [`split`] does.
-///
-/// By pixels, every thread reads all weights. By channels, it reads its own, but most of what it reads of the map lies in the caches of others, which
-/// takes longer for as many bytes. Measured on the layers of SE-ResNet-50 (docs/performance.md), channels win from six times as many on.
-fn split_convolution<'a>(
-    run: &Run,
-    map: MapMut<'a>,
-    shape: ConvolutionShape,
-    (products, rows): (usize, usize),
-    (weights, values): (usize, usize),
-    nearest_cut: impl Fn(usize) -> usize,
-) -> Vec<MapMut<'a>> {
-    let threads = threads_for(run, map.layout().pixels() * products);
-    let ends: Vec<usize> = (1..threads).map(|thread| nearest_cut(shape.outputs * thread / threads)).collect();
+/// Whether threads should share a convolution by channels. By pixels, every thread reads all weights; by channels, it reads its own, but most of what
+/// it reads of the map lies in the caches of others, which takes longer for as many bytes. Measured on the layers of SE-ResNet-50, channels win
+/// where there are six times as many weights as values that are read and written.
+fn has_many_weights(weights: usize, pixels: usize, shape: &ConvolutionShape) -> bool {
+    weights >= 6 * pixels * (shape.inputs + shape.outputs)
+}
+
+/// The output of a convolution in parts: as [`split`] does, or of a `deep` one by channels, where its panels can be told into parts of about one size.
+fn split_convolution<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize, deep: bool, nearest_cut: impl Fn(usize) -> usize) -> Vec<MapMut<'a>> {
+    let Layout { channels, .. } = map.layout();
+    let threads = threads_for(run, map.layout().pixels() * cost);
+    let ends: Vec<usize> = (1..threads).map(|thread| nearest_cut(channels * thread / threads)).collect();
     let starts = [0].into_iter().chain(ends.iter().copied());
-    let mut sizes = starts.zip(ends.iter().copied().chain([shape.outputs])).map(|(start, end)| end - start);
+    let mut sizes = starts.zip(ends.iter().copied().chain([channels])).map(|(start, end)| end - start);
     // Whoever has the largest part has everybody wait.
-    let alike = sizes.all(|size| 8 * threads * size <= 9 * shape.outputs);
-    if weights >= 6 * values && alike { cut(map, ends.into_iter(), MapMut::split_at_channel) } else { split(run, map, products, rows) }
+    let alike = sizes.all(|size| 8 * threads * size <= 9 * channels);
+    if deep && alike { cut(map, ends.into_iter(), MapMut::split_at_channel) } else { split(run, map, cost, rows) }
 }
 
 fn cut<'a>(map: MapMut<'a>, ends: impl Iterator<Item = usize>, split: impl Fn(MapMut<'a>, usize) -> (MapMut<'a>, MapMut<'a>)) -> Vec<MapMut<'a>> {
