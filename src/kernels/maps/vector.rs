@@ -218,26 +218,13 @@ macro_rules! map_kernels {
                 let ahead = weights.wrapping_add(size + size / chunk.pixels * first);
                 tile::<P, V>(pixels, taps, weights, c.bias.as_ptr().add(panel.bias), (ahead, V * LANES * P / chunk.pixels))
             };
-            if panel.outputs < V * LANES {
-                for p in 0..P {
-                    // SAFETY: the panel's channels are writable.
-                    let to = unsafe { std::slice::from_raw_parts_mut(chunk.outputs[first + p].add(channel), panel.outputs) };
-                    for (v, to) in to.chunks_mut(LANES).enumerate() {
-                        let mut sum = sums[p][v];
-                        if let Some(shortcut) = shortcut {
-                            sum = add(sum, load_tail(&shortcut[chunk.shortcuts[first + p] + channel + v * LANES..][..to.len()]));
-                        }
-                        store_tail(to, apply(c.nonlinearity, sum));
-                    }
-                }
-                return;
-            }
+            // The channels of the last vector.
+            let last = panel.outputs - (V - 1) * LANES;
             if let Some(shortcut) = shortcut {
                 for p in 0..P {
-                    let from = shortcut[chunk.shortcuts[first + p] + channel..][..V * LANES].as_ptr().cast::<[f32; LANES]>();
-                    for v in 0..V {
-                        // SAFETY: the slice has V vectors.
-                        sums[p][v] = add(sums[p][v], load(unsafe { &*from.add(v) }));
+                    let from = &shortcut[chunk.shortcuts[first + p] + channel..][..panel.outputs];
+                    for (sum, from) in sums[p].iter_mut().zip(from.chunks(LANES)) {
+                        *sum = add(*sum, load_part(from));
                     }
                 }
             }
@@ -246,42 +233,54 @@ macro_rules! map_kernels {
                 // SAFETY: the panel's channels are writable.
                 to[p] = unsafe { chunk.outputs[first + p].add(channel) }.cast();
             }
-            // SAFETY: each of the pointers stands at the V vectors of the panel, of a pixel of its own.
-            unsafe { store_tile(sums, to, c.nonlinearity) };
+            // SAFETY: each of the pointers stands at the channels of the panel, of a pixel of its own.
+            unsafe { store_tile(sums, to, last, c.nonlinearity) };
         }
 
         /// The nonlinearity is chosen once for all sums, which stay in registers.
         ///
         /// # Safety
-        /// To every pointer V vectors must be writable.
+        /// To every pointer V vectors must be writable, of whose last one the first `last` values.
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn store_tile<const P: usize, const V: usize>(sums: [[Vector; V]; P], to: [*mut [f32; LANES]; P], nonlinearity: Nonlinearity) {
+        unsafe fn store_tile<const P: usize, const V: usize>(
+            sums: [[Vector; V]; P],
+            to: [*mut [f32; LANES]; P],
+            last: usize,
+            nonlinearity: Nonlinearity,
+        ) {
             // SAFETY: the caller's.
             unsafe {
                 match nonlinearity {
-                    Nonlinearity::Identity => store_tile_as(sums, to, |x| x),
-                    Nonlinearity::Clamp { min: least, max: most } => store_tile_as(sums, to, |x| min(splat(most), max(splat(least), x))),
-                    Nonlinearity::HardSwish => store_tile_as(sums, to, |x| mul(x, hard_sigmoid(x))),
-                    Nonlinearity::Silu => store_tile_as(sums, to, |x| mul(x, sigmoid(x))),
-                    other => store_tile_as(sums, to, |x| apply(other, x)),
+                    Nonlinearity::Identity => store_tile_as(sums, to, last, |x| x),
+                    Nonlinearity::Clamp { min: least, max: most } => store_tile_as(sums, to, last, |x| min(splat(most), max(splat(least), x))),
+                    Nonlinearity::HardSwish => store_tile_as(sums, to, last, |x| mul(x, hard_sigmoid(x))),
+                    Nonlinearity::Silu => store_tile_as(sums, to, last, |x| mul(x, sigmoid(x))),
+                    other => store_tile_as(sums, to, last, |x| apply(other, x)),
                 }
             }
         }
 
         /// # Safety
-        /// To every pointer V vectors must be writable.
+        /// As for `store_tile`.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn store_tile_as<const P: usize, const V: usize>(
             sums: [[Vector; V]; P],
             to: [*mut [f32; LANES]; P],
+            last: usize,
             nonlinearity: impl Fn(Vector) -> Vector,
         ) {
             for p in 0..P {
                 for v in 0..V {
                     // SAFETY: the caller's.
-                    store(unsafe { &mut *to[p].add(v) }, nonlinearity(sums[p][v]));
+                    unsafe {
+                        if v + 1 < V || last == LANES {
+                            store(&mut *to[p].add(v), nonlinearity(sums[p][v]));
+                        } else {
+                            store_tail(std::slice::from_raw_parts_mut(to[p].add(v).cast(), last), nonlinearity(sums[p][v]));
+                        }
+                    }
                 }
             }
         }
@@ -415,7 +414,7 @@ macro_rules! map_kernels {
                     for p in 0..DEPTHWISE_PIXELS {
                         places[p] = pixels[p].add(channel).cast();
                     }
-                    store_tile(sums, places, c.nonlinearity);
+                    store_tile(sums, places, LANES, c.nonlinearity);
                 }
                 channel += LANES;
             }
