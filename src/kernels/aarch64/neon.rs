@@ -36,6 +36,12 @@ fn prefetch(_: *const f32) {}
 
 #[inline]
 #[target_feature(enable = "neon")]
+fn spread<const I: i32>(v: Vector) -> Vector {
+    vdupq_laneq_f32::<I>(v)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
 fn splat(x: f32) -> Vector {
     vdupq_n_f32(x)
 }

@@ -86,8 +86,10 @@ pub struct Convolution {
     pub(in crate::kernels) nonlinearity: Nonlinearity,
     /// Floats of the vectors that the weights are packed for.
     pub(in crate::kernels) lanes: usize,
-    /// Input channels that each panel sees.
+    /// Input channels that each panel sees; 4 where it has `quads`.
     pub(in crate::kernels) depth: usize,
+    /// Whether each panel is one vector of groups of four channels, of which every output sees the four that lie where it will.
+    pub(in crate::kernels) quads: bool,
     pub(in crate::kernels) panels: Vec<Panel>,
     /// Of every panel, `[kernel height, kernel width, depth, vectors · lanes]`.
     pub(in crate::kernels) weights: Weights,
@@ -140,9 +142,11 @@ impl Convolution {
         let PanelSize { lanes, usual, widest } = simd.kernels().panel_size();
         let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
         let together = groups_together(groups, group_outputs, lanes);
-        let (depth, wide) = (group_inputs * together, group_outputs * together);
+        let wide = group_outputs * together;
+        let quads = (group_inputs, group_outputs, wide) == (4, 4, lanes);
+        let depth = if quads { 4 } else { group_inputs * together };
         let usual = if taps * depth * usual * lanes * size_of::<f32>() > WIDE_PANEL { usual.div_ceil(2) } else { usual };
-        let mut packed = Self { shape, nonlinearity, lanes, depth, panels: vec![], weights: vec![].into(), bias: vec![] };
+        let mut packed = Self { shape, nonlinearity, lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![] };
         let mut of_all_panels = vec![];
         for part in 0..groups / together {
             let mut first = part * wide;
@@ -152,7 +156,7 @@ impl Convolution {
                     vectors,
                     first,
                     outputs: (end - first).min(vectors * lanes),
-                    input: part * depth,
+                    input: part * group_inputs * together,
                     weights: of_all_panels.len(),
                     bias: packed.bias.len(),
                 };
@@ -173,6 +177,10 @@ impl Convolution {
         for tap in 0..taps {
             for channel in panel.input..panel.input + self.depth {
                 for output in panel.first..panel.first + lanes {
+                    if self.quads {
+                        of_all_panels.push(weights[(output * 4 + channel - panel.input) * taps + tap]);
+                        continue;
+                    }
                     let sees = output < panel.first + panel.outputs && output / group_outputs == channel / group_inputs;
                     let weight = (output * group_inputs + channel % group_inputs) * taps + tap;
                     of_all_panels.push(if sees { weights[weight] } else { 0.0 });

@@ -1,6 +1,6 @@
 //! The map kernels in terms of vectors, stamped once per instruction set beside `kernels::vector`, whose primitives they use.
 //!
-//! Some more are needed: `prefetch(p)`, which asks for the cache line at p, wherever that points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
+//! Some more are needed: `spread::<I>(v)`, of every four lanes the I-th in all four; `prefetch(p)`, which asks for the cache line at p, wherever that points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
 //! `or_nan(v, a)`, which is NaN where `a` is and else `v`.
 
 /// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
@@ -216,7 +216,11 @@ macro_rules! map_kernels {
                 // Meanwhile the next panel's weights come from memory, a part of them with every tile.
                 let size = taps.rows * taps.columns * taps.depth * V * LANES;
                 let ahead = weights.wrapping_add(size + size / chunk.pixels * first);
-                tile::<P, V>(pixels, taps, weights, c.bias.as_ptr().add(panel.bias), (ahead, V * LANES * P / chunk.pixels))
+                let bias = c.bias.as_ptr().add(panel.bias);
+                match V == 1 && c.quads {
+                    true => quad_tile(pixels, taps, weights, bias),
+                    false => tile::<P, V>(pixels, taps, weights, bias, (ahead, V * LANES * P / chunk.pixels)),
+                }
             };
             // The channels of the last vector.
             let last = panel.outputs - (V - 1) * LANES;
@@ -329,6 +333,38 @@ macro_rules! map_kernels {
                 }
             }
             sums
+        }
+
+        /// Groups of four channels, each in a quarter of 16 lanes or the like: an input meets the weights of its four outputs.
+        ///
+        /// # Safety
+        /// As for `tile`, of four inputs for each weight that an output has; from every pixel, a vector must be readable.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn quad_tile<const P: usize, const V: usize>(
+            pixels: [*const f32; P],
+            taps: &Taps,
+            weights: *const f32,
+            bias: *const f32,
+        ) -> [[Vector; V]; P] {
+            let mut weights = weights.cast::<[f32; LANES]>();
+            // SAFETY: the caller's.
+            unsafe {
+                let mut sums = [[load(&*bias.cast::<[f32; LANES]>()); V]; P];
+                for row in 0..taps.rows {
+                    for column in 0..taps.columns {
+                        let tap = row * taps.row_step + column * taps.column_step;
+                        let [a, b, c, d] = [0, 1, 2, 3].map(|input| *weights.add(input));
+                        for p in 0..P {
+                            let x = load(&*pixels[p].add(tap).cast::<[f32; LANES]>());
+                            let sum = fma(spread::<0>(x), load(&a), fma(spread::<1>(x), load(&b), sums[p][0]));
+                            sums[p][0] = fma(spread::<2>(x), load(&c), fma(spread::<3>(x), load(&d), sum));
+                        }
+                        weights = weights.add(4);
+                    }
+                }
+                sums
+            }
         }
 
         /// # Safety

@@ -38,6 +38,17 @@ fn prefetch(p: *const f32) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
+fn spread<const I: i32>(v: Vector) -> Vector {
+    match I {
+        0 => _mm256_permute_ps::<0x00>(v),
+        1 => _mm256_permute_ps::<0x55>(v),
+        2 => _mm256_permute_ps::<0xaa>(v),
+        _ => _mm256_permute_ps::<0xff>(v),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
 fn splat(x: f32) -> Vector {
     _mm256_set1_ps(x)
 }
