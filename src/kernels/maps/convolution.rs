@@ -177,11 +177,8 @@ impl Convolution {
         for tap in 0..taps {
             for channel in panel.input..panel.input + self.depth {
                 for output in panel.first..panel.first + lanes {
-                    if self.quads {
-                        of_all_panels.push(weights[(output * 4 + channel - panel.input) * taps + tap]);
-                        continue;
-                    }
-                    let sees = output < panel.first + panel.outputs && output / group_outputs == channel / group_inputs;
+                    // Of quads, the channel stands for the one at its place in the output's own group.
+                    let sees = self.quads || output < panel.first + panel.outputs && output / group_outputs == channel / group_inputs;
                     let weight = (output * group_inputs + channel % group_inputs) * taps + tap;
                     of_all_panels.push(if sees { weights[weight] } else { 0.0 });
                 }

@@ -177,6 +177,11 @@ impl<'a> MapMut<'a> {
         x < self.layout.width && self.pixels.contains(&(y * self.layout.width + x))
     }
 
+    /// Whether all of some pixels of a row are in this part; of none, they are.
+    fn contains_all(&self, y: usize, columns: &Range<usize>) -> bool {
+        columns.is_empty() || self.contains(y, columns.start) && self.contains(y, columns.end - 1)
+    }
+
     /// The channels that this part has of the pixel at (`y`, `x`).
     ///
     /// # Panics
@@ -192,7 +197,7 @@ impl<'a> MapMut<'a> {
     /// # Panics
     /// When not all of the pixels are in this part.
     pub(in crate::kernels) fn pixels_of_row(&mut self, y: usize, columns: Range<usize>) -> impl Iterator<Item = &mut [f32]> {
-        assert!(columns.is_empty() || self.contains(y, columns.start) && self.contains(y, columns.end - 1), "pixels {columns:?} of {self:?}");
+        assert!(self.contains_all(y, &columns), "pixels {columns:?} of {self:?}");
         let first = self.data.wrapping_add(self.layout.offset(y, columns.start) + self.channels.start);
         let (stride, channels) = (self.layout.stride, self.channels.len());
         // SAFETY: they are this part's pixels, each lent once, as long as this part is.
@@ -205,7 +210,7 @@ impl<'a> MapMut<'a> {
     /// When not all of the pixels are in this part, or not all of their channels.
     pub(in crate::kernels) fn row(&mut self, y: usize, columns: Range<usize>) -> &mut [f32] {
         assert!(self.channels == (0..self.layout.channels), "whole rows of {self:?}");
-        assert!(columns.is_empty() || self.contains(y, columns.start) && self.contains(y, columns.end - 1), "pixels {columns:?} of {self:?}");
+        assert!(self.contains_all(y, &columns), "pixels {columns:?} of {self:?}");
         if columns.is_empty() {
             return &mut [];
         }
@@ -217,6 +222,9 @@ impl<'a> MapMut<'a> {
     /// last one's.
     pub fn clear_border(&mut self) {
         let Layout { height, width, border, .. } = self.layout;
+        if border == 0 {
+            return;
+        }
         let (pixels, columns) = (self.rows(), width + 2 * border);
         let (has_first, has_last) = (self.pixels.contains(&0), self.pixels.contains(&(height * width).wrapping_sub(1)));
         let mut clear = |row: usize, columns: Range<usize>| {
@@ -246,8 +254,7 @@ impl<'a> MapMut<'a> {
     unsafe fn clear(&mut self, row: usize, columns: Range<usize>) {
         let stride = self.layout.stride;
         // Where pixels touch, one piece.
-        let (pieces, length) =
-            if self.channels.len() == stride { (1.min(columns.len()), columns.len() * stride) } else { (columns.len(), self.channels.len()) };
+        let (pieces, length) = if self.channels.len() == stride { (1, columns.len() * stride) } else { (columns.len(), self.channels.len()) };
         let first = self.layout.row() * row + columns.start * stride + self.channels.start;
         for piece in 0..pieces {
             // SAFETY: the whole map lies in memory that was borrowed for 'a; the rest is the caller's.

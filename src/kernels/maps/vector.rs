@@ -1,6 +1,7 @@
 //! The map kernels in terms of vectors, stamped once per instruction set beside `kernels::vector`, whose primitives they use.
 //!
-//! Some more are needed: `spread::<I>(v)`, of every four lanes the I-th in all four; `prefetch(p)`, which asks for the cache line at p, wherever that points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
+//! Some more are needed: `spread::<I>(v)`, of every four lanes the I-th in all four; `prefetch(p)`, which asks for the cache line at p, wherever that
+//! points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
 //! `or_nan(v, a)`, which is NaN where `a` is and else `v`.
 
 /// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
