@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Taps, map_kernels};
+use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Segment, Taps, map_kernels, segments};
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
 };

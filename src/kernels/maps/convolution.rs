@@ -97,9 +97,6 @@ pub struct Convolution {
     pub(in crate::kernels) bias: Vec<f32>,
 }
 
-/// Bytes beyond which panels are half as wide: while one is used, the next is on its way, and both should have room in the second cache.
-const WIDE_PANEL: usize = 640 * 1024;
-
 /// How many output channels a level computes together: as many sums as its registers hold.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct PanelSize {
@@ -145,7 +142,6 @@ impl Convolution {
         let wide = group_outputs * together;
         let quads = (group_inputs, group_outputs, wide) == (4, 4, lanes);
         let depth = if quads { 4 } else { group_inputs * together };
-        let usual = if taps * depth * usual * lanes * size_of::<f32>() > WIDE_PANEL { usual.div_ceil(2) } else { usual };
         let mut packed = Self { shape, nonlinearity, lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![] };
         let mut of_all_panels = vec![];
         for part in 0..groups / together {

@@ -395,13 +395,17 @@ fn convolves_as_the_definition_says() {
 }
 
 #[test]
-fn convolves_more_inputs_than_a_wide_panel_holds() {
-    let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
-    let case = ([2, 3], (1201, 82, 1), window, Nonlinearity::Identity, 0, true);
-    let (layout, expected) = run_convolution(scalar(), case, None);
-    for simd in Simd::available() {
-        // Much less than a product that is left out.
-        assert_close(&planes(layout, &run_convolution(simd, case, None).1), &planes(layout, &expected), 0.02).unwrap();
+fn convolves_in_segments() {
+    let window = |kernel, dilation| Window { kernel: [kernel; 2], stride: [1, 1], dilation: [dilation; 2], padding: [2, 1] };
+    // Parts of a row of taps; several rows, the last time fewer; rows whose taps do not touch; one tap; the inputs of a group.
+    let cases = [((1201, 82, 1), window(3, 1)), ((50, 33, 1), window(5, 1)), ((401, 33, 1), window(3, 2)), ((1030, 17, 1), Window::UNIT)];
+    for (channels, window) in cases.into_iter().chain([((600, 16, 2), window(3, 1)), ((1030, 16, 2), Window::UNIT)]) {
+        let case = ([6, 5], channels, window, Nonlinearity::RELU, 0, true);
+        let (layout, expected) = run_convolution(scalar(), case, None);
+        for simd in Simd::available() {
+            // Much less than a product that is left out.
+            assert_close(&planes(layout, &run_convolution(simd, case, None).1), &planes(layout, &expected), 0.02).unwrap();
+        }
     }
 }
 

@@ -21,6 +21,40 @@ pub(in crate::kernels) struct Taps {
     pub(in crate::kernels) depth: usize,
 }
 
+/// Values of a pixel that meet their weights in one go, where there are at least twice as many: with panels of 64 channels, 128 KB of weights.
+const SEGMENT: usize = 512;
+
+/// Some of a panel's taps, which all pixels of a chunk meet before the next ones: so their weights stay in the second cache meanwhile, and the next
+/// come from memory while there is work to do.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Segment {
+    pub(in crate::kernels) taps: Taps,
+    /// Where its first value lies, from a pixel's first tap on.
+    pub(in crate::kernels) offset: usize,
+    /// Values of a pixel in the segments before.
+    pub(in crate::kernels) done: usize,
+    pub(in crate::kernels) last: bool,
+}
+
+/// Rows of taps, or parts of one where each is long.
+pub(in crate::kernels) fn segments(taps: Taps) -> Vec<Segment> {
+    let row = taps.columns * taps.depth;
+    if taps.rows * row < 2 * SEGMENT {
+        return vec![Segment { taps, offset: 0, done: 0, last: true }];
+    }
+    let rows = (SEGMENT / row).max(1);
+    let parts = if taps.columns == 1 { taps.depth.div_ceil(SEGMENT) } else { 1 };
+    let places = (0..taps.rows).step_by(rows).flat_map(|first| (0..parts).map(move |part| (first, part)));
+    places
+        .map(|(first, part)| {
+            let depth = taps.depth * part / parts..taps.depth * (part + 1) / parts;
+            let taps_of_it = Taps { rows: rows.min(taps.rows - first), depth: depth.len(), ..taps };
+            let last = first + rows >= taps.rows && part + 1 == parts;
+            Segment { taps: taps_of_it, offset: first * taps.row_step + depth.start, done: first * row + depth.start, last }
+        })
+        .collect()
+}
+
 macro_rules! map_kernels {
     ($proof:ident, $features:literal) => {
         impl crate::kernels::maps::MapKernels for $proof {
@@ -116,7 +150,7 @@ macro_rules! map_kernels {
         #[target_feature(enable = $features)]
         unsafe fn convolve(convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
             let window = &convolution.shape.window;
-            let taps = taps(window, &input.layout, convolution.depth, convolution.shape.groups == 1);
+            let segments = segments(taps(window, &input.layout, convolution.depth, convolution.shape.groups == 1));
             let panels = convolution.panels(output.channels());
             let outputs = [std::ptr::null_mut(); CHUNK];
             let mut chunk = Chunk { pixels: 0, inputs: [0; CHUNK], outputs, shortcuts: [0; CHUNK], first: output.channels().start };
@@ -131,27 +165,27 @@ macro_rules! map_kernels {
                     chunk.pixels += 1;
                     if chunk.pixels == size {
                         // SAFETY: they are pixels of `output`, whose taps the caller answers for, and the panels are those of its channels.
-                        unsafe { convolve_chunk(convolution, panels, &taps, &chunk, input.data, shortcut.map(|s| s.data)) };
+                        unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data, shortcut.map(|s| s.data)) };
                         chunk.pixels = 0;
                     }
                 }
             }
             // SAFETY: as above.
-            unsafe { convolve_chunk(convolution, panels, &taps, &chunk, input.data, shortcut.map(|s| s.data)) };
+            unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data, shortcut.map(|s| s.data)) };
         }
 
         /// # Safety
         /// As for `convolve`, of the pixels of `chunk`, to whose outputs all channels of `panels` must be writable.
         #[target_feature(enable = $features)]
-        unsafe fn convolve_chunk(c: &Convolution, panels: &[Panel], taps: &Taps, chunk: &Chunk, input: &[f32], shortcut: Option<&[f32]>) {
+        unsafe fn convolve_chunk(c: &Convolution, panels: &[Panel], segments: &[Segment], chunk: &Chunk, input: &[f32], shortcut: Option<&[f32]>) {
             // SAFETY: the caller's.
             unsafe {
                 for panel in panels {
                     match panel.vectors {
-                        1 => convolve_panel::<{ PIXELS[0] }, 1>(c, panel, taps, chunk, input, shortcut),
-                        2 => convolve_panel::<{ PIXELS[1] }, 2>(c, panel, taps, chunk, input, shortcut),
-                        3 => convolve_panel::<{ PIXELS[2] }, 3>(c, panel, taps, chunk, input, shortcut),
-                        _ => convolve_panel::<{ PIXELS[3] }, 4>(c, panel, taps, chunk, input, shortcut),
+                        1 => convolve_panel::<{ PIXELS[0] }, 1>(c, panel, segments, chunk, input, shortcut),
+                        2 => convolve_panel::<{ PIXELS[1] }, 2>(c, panel, segments, chunk, input, shortcut),
+                        3 => convolve_panel::<{ PIXELS[2] }, 3>(c, panel, segments, chunk, input, shortcut),
+                        _ => convolve_panel::<{ PIXELS[3] }, 4>(c, panel, segments, chunk, input, shortcut),
                     }
                 }
             }
@@ -163,35 +197,39 @@ macro_rules! map_kernels {
         unsafe fn convolve_panel<const P: usize, const V: usize>(
             c: &Convolution,
             panel: &Panel,
-            taps: &Taps,
+            segments: &[Segment],
             chunk: &Chunk,
             input: &[f32],
             shortcut: Option<&[f32]>,
         ) {
             // Tiles of one size or one less, rather than whole ones and a small rest.
             let tiles = chunk.pixels.div_ceil(P);
-            let mut first = 0;
-            // SAFETY: the caller's.
-            unsafe {
+            let mut all_sums = if segments.len() > 1 { vec![[splat(0.0); V]; chunk.pixels] } else { vec![] };
+            for segment in segments {
+                let mut first = 0;
                 for tile in 1..=tiles {
                     let end = chunk.pixels * tile / tiles;
+                    let sums = all_sums.get_mut(first..end).unwrap_or_default();
                     let data = (input, shortcut);
-                    match end - first {
-                        1 => convolve_tile::<1, V>(c, panel, taps, chunk, first, data),
-                        2 if P > 2 => convolve_tile::<2, V>(c, panel, taps, chunk, first, data),
-                        3 if P > 3 => convolve_tile::<3, V>(c, panel, taps, chunk, first, data),
-                        4 if P > 4 => convolve_tile::<4, V>(c, panel, taps, chunk, first, data),
-                        5 if P > 5 => convolve_tile::<5, V>(c, panel, taps, chunk, first, data),
-                        6 if P > 6 => convolve_tile::<6, V>(c, panel, taps, chunk, first, data),
-                        7 if P > 7 => convolve_tile::<7, V>(c, panel, taps, chunk, first, data),
-                        _ => convolve_tile::<P, V>(c, panel, taps, chunk, first, data),
+                    // SAFETY: the caller's.
+                    unsafe {
+                        match end - first {
+                            1 => convolve_tile::<1, V>(c, panel, segment, chunk, first, data, sums),
+                            2 if P > 2 => convolve_tile::<2, V>(c, panel, segment, chunk, first, data, sums),
+                            3 if P > 3 => convolve_tile::<3, V>(c, panel, segment, chunk, first, data, sums),
+                            4 if P > 4 => convolve_tile::<4, V>(c, panel, segment, chunk, first, data, sums),
+                            5 if P > 5 => convolve_tile::<5, V>(c, panel, segment, chunk, first, data, sums),
+                            6 if P > 6 => convolve_tile::<6, V>(c, panel, segment, chunk, first, data, sums),
+                            7 if P > 7 => convolve_tile::<7, V>(c, panel, segment, chunk, first, data, sums),
+                            _ => convolve_tile::<P, V>(c, panel, segment, chunk, first, data, sums),
+                        }
                     }
                     first = end;
                 }
             }
         }
 
-        /// `P` pixels times `V` vectors of output channels, whose sums stay in registers.
+        /// `P` pixels times `V` vectors of output channels, whose sums stay in registers; between the segments, they are in `kept`.
         ///
         /// # Safety
         /// As for `convolve`, of `P` pixels of `chunk` from `first`; the panel has `V` vectors.
@@ -200,29 +238,45 @@ macro_rules! map_kernels {
         unsafe fn convolve_tile<const P: usize, const V: usize>(
             c: &Convolution,
             panel: &Panel,
-            taps: &Taps,
+            segment: &Segment,
             chunk: &Chunk,
             first: usize,
             (input, shortcut): (&[f32], Option<&[f32]>),
+            kept: &mut [[Vector; V]],
         ) {
+            let taps = &segment.taps;
             let channel = panel.first - chunk.first;
+            let mut sums = [[splat(0.0); V]; P];
             // SAFETY: the taps of all pixels are inside `input`, and the panel's weights and biases, which `Convolution::new` packed for this
             // shape, are inside theirs.
-            let mut sums = unsafe {
+            unsafe {
                 let mut pixels = [input.as_ptr(); P];
                 for p in 0..P {
-                    pixels[p] = input.as_ptr().add(chunk.inputs[first + p] + panel.input);
+                    pixels[p] = input.as_ptr().add(chunk.inputs[first + p] + panel.input + segment.offset);
                 }
-                let weights = c.weights.as_ptr().add(panel.weights);
-                // Meanwhile the next panel's weights come from memory, a part of them with every tile.
+                let weights = c.weights.as_ptr().add(panel.weights + segment.done * V * LANES);
+                // Meanwhile the next segment's weights, or the next panel's, come from memory, a part of them with every tile.
                 let size = taps.rows * taps.columns * taps.depth * V * LANES;
                 let ahead = weights.wrapping_add(size + size / chunk.pixels * first);
-                let bias = c.bias.as_ptr().add(panel.bias);
-                match V == 1 && c.quads {
-                    true => quad_tile(pixels, taps, weights, bias),
-                    false => tile::<P, V>(pixels, taps, weights, bias, (ahead, V * LANES * P / chunk.pixels)),
+                if segment.done == 0 {
+                    let bias = c.bias.as_ptr().add(panel.bias).cast::<[f32; LANES]>();
+                    for v in 0..V {
+                        let bias = load(&*bias.add(v));
+                        for p in 0..P {
+                            sums[p][v] = bias;
+                        }
+                    }
+                } else {
+                    sums.copy_from_slice(kept);
                 }
-            };
+                match V == 1 && c.quads {
+                    true => quad_tile(pixels, taps, weights, &mut sums),
+                    false => tile::<P, V>(pixels, taps, weights, &mut sums, (ahead, V * LANES * P / chunk.pixels)),
+                }
+            }
+            if !segment.last {
+                return kept.copy_from_slice(&sums);
+            }
             // The channels of the last vector.
             let last = panel.outputs - (V - 1) * LANES;
             if let Some(shortcut) = shortcut {
@@ -291,27 +345,19 @@ macro_rules! map_kernels {
         }
 
         /// # Safety
-        /// From every pixel, all taps must be readable, and all weights and biases of a panel of `V` vectors; `ahead` may point anywhere.
+        /// From every pixel, all taps must be readable, and all their weights in a panel of `V` vectors; `ahead` may point anywhere.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn tile<const P: usize, const V: usize>(
             pixels: [*const f32; P],
             taps: &Taps,
             weights: *const f32,
-            bias: *const f32,
+            sums: &mut [[Vector; V]; P],
             (mut ahead, step): (*const f32, usize),
-        ) -> [[Vector; V]; P] {
+        ) {
             let mut weights = weights.cast::<[f32; LANES]>();
-            let bias = bias.cast::<[f32; LANES]>();
-            let mut sums = [[splat(0.0); V]; P];
             // SAFETY: the caller's.
             unsafe {
-                for v in 0..V {
-                    let bias = load(&*bias.add(v));
-                    for p in 0..P {
-                        sums[p][v] = bias;
-                    }
-                }
                 for row in 0..taps.rows {
                     for column in 0..taps.columns {
                         let tap = row * taps.row_step + column * taps.column_step;
@@ -333,7 +379,6 @@ macro_rules! map_kernels {
                     }
                 }
             }
-            sums
         }
 
         /// Groups of four channels, each in a quarter of 16 lanes or the like: an input meets the weights of its four outputs.
@@ -342,16 +387,10 @@ macro_rules! map_kernels {
         /// As for `tile`, of four inputs for each weight that an output has; from every pixel, a vector must be readable.
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn quad_tile<const P: usize, const V: usize>(
-            pixels: [*const f32; P],
-            taps: &Taps,
-            weights: *const f32,
-            bias: *const f32,
-        ) -> [[Vector; V]; P] {
+        unsafe fn quad_tile<const P: usize, const V: usize>(pixels: [*const f32; P], taps: &Taps, weights: *const f32, sums: &mut [[Vector; V]; P]) {
             let mut weights = weights.cast::<[f32; LANES]>();
             // SAFETY: the caller's.
             unsafe {
-                let mut sums = [[load(&*bias.cast::<[f32; LANES]>()); V]; P];
                 for row in 0..taps.rows {
                     for column in 0..taps.columns {
                         let tap = row * taps.row_step + column * taps.column_step;
@@ -364,7 +403,6 @@ macro_rules! map_kernels {
                         weights = weights.add(4);
                     }
                 }
-                sums
             }
         }
 
