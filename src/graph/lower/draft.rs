@@ -20,6 +20,8 @@ struct Open {
     from: usize,
     shortcut: Option<usize>,
     to: usize,
+    /// Of a PReLU before the nonlinearity; empty where there is none.
+    slopes: Vec<f32>,
     nonlinearity: Nonlinearity,
 }
 
@@ -103,10 +105,16 @@ impl<'a> Draft<'a> {
                     self.write(Drafted::Ready(Step::Activate { map, nonlinearity }), map)
                 }
             },
-            Operator::Prelu(slopes) => {
-                let map = self.own(inputs[0], maps[0], output)?;
-                self.write(Drafted::Ready(Step::Prelu { map, slopes }), map)
-            }
+            Operator::Prelu(slopes) => match self.open(inputs[0], maps[0]) {
+                Some(open) => {
+                    open.slopes = slopes;
+                    maps[0]
+                }
+                None => {
+                    let map = self.own(inputs[0], maps[0], output)?;
+                    self.write(Drafted::Ready(Step::Prelu { map, slopes }), map)
+                }
+            },
             Operator::Add => self.add(inputs, &maps, output)?,
             Operator::Concatenate => self.concatenate(inputs, &maps, output)?,
             Operator::Slice(first) => {
@@ -150,8 +158,8 @@ impl<'a> Draft<'a> {
             shape = ConvolutionShape { inputs: channels * height * width, window: Window::UNIT, ..shape };
         }
         let to = self.new_slot(output)?;
-        let (shortcut, nonlinearity) = (None, Nonlinearity::Identity);
-        Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, nonlinearity }), to))
+        let (shortcut, slopes, nonlinearity) = (None, vec![], Nonlinearity::Identity);
+        Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, slopes, nonlinearity }), to))
     }
 
     fn add(&mut self, inputs: &[OutletId], maps: &[usize], output: OutletId) -> TractResult<usize> {
@@ -222,10 +230,10 @@ impl<'a> Draft<'a> {
         to
     }
 
-    /// The convolution that yields `wire`, if it has no nonlinearity yet and nothing else reads it.
+    /// The convolution that yields `wire`, if no function follows it yet and nothing else reads it.
     fn open(&mut self, wire: OutletId, slot: usize) -> Option<&mut Open> {
         let (open, _) = self.convolution(wire, slot, Nonlinearity::Identity)?;
-        (open.nonlinearity == Nonlinearity::Identity).then_some(open)
+        (open.nonlinearity == Nonlinearity::Identity && open.slopes.is_empty()).then_some(open)
     }
 
     /// The convolution that yields `wire`, if nothing else reads it, and its nonlinearity with `next` behind it, if that is one.
@@ -339,16 +347,21 @@ impl Drafted {
             Self::Joined => bail!("nothing to pack"),
         };
         let weights = values(&open.weights).context("weights that are no floats")?;
-        let Open { shape, ref bias, from, shortcut, to, nonlinearity, .. } = open;
+        let Open { shape, ref bias, from, shortcut, to, ref slopes, nonlinearity, .. } = open;
         Ok(if open.is_depthwise() {
-            Step::ConvolveDepthwise { convolution: Depthwise::new(shape.window, weights, bias, nonlinearity)?, from, to }
-        } else if shortcut.is_none() && shape.window == Window::UNIT && shape.groups == 1 && sizes[to] == [shape.outputs, 1, 1] {
+            let mut convolution = Depthwise::new(shape.window, weights, bias, nonlinearity)?;
+            convolution.set_slopes(slopes);
+            Step::ConvolveDepthwise { convolution, from, to }
+        } else if shortcut.is_none() && slopes.is_empty() && shape.window == Window::UNIT && shape.groups == 1 && sizes[to] == [shape.outputs, 1, 1] {
             Step::Connect { layer: Linear::new(weights.to_vec(), bias.clone(), nonlinearity)?, from, to }
         } else if let Some(tile) = winograd.choose(simd, &shape, [sizes[to][1], sizes[to][2]]) {
-            let convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
+            let mut convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
+            convolution.set_slopes(slopes);
             Step::ConvolveWinograd { convolution, from, shortcut, to }
         } else {
-            Step::Convolve { convolution: Convolution::new(simd, shape, weights, bias, nonlinearity)?, from, shortcut, to }
+            let mut convolution = Convolution::new(simd, shape, weights, bias, nonlinearity)?;
+            convolution.set_slopes(slopes);
+            Step::Convolve { convolution, from, shortcut, to }
         })
     }
 }

@@ -95,6 +95,8 @@ pub struct Convolution {
     pub(in crate::kernels) weights: Weights,
     /// Of every panel, `[vectors · lanes]`.
     pub(in crate::kernels) bias: Vec<f32>,
+    /// Laid out like `bias`; empty where no PReLU follows.
+    pub(in crate::kernels) slopes: Vec<f32>,
 }
 
 /// How many output channels a level computes together: as many sums as its registers hold.
@@ -142,7 +144,7 @@ impl Convolution {
         let wide = group_outputs * together;
         let quads = (group_inputs, group_outputs, wide) == (4, 4, lanes);
         let depth = if quads { 4 } else { group_inputs * together };
-        let mut packed = Self { shape, nonlinearity, lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![] };
+        let mut packed = Self { shape, nonlinearity, lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![], slopes: vec![] };
         let mut of_all_panels = vec![];
         for part in 0..groups / together {
             let mut first = part * wide;
@@ -162,6 +164,19 @@ impl Convolution {
         }
         packed.weights = of_all_panels.into();
         Ok(packed)
+    }
+
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[outputs]`, or empty for none.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub fn set_slopes(&mut self, slopes: &[f32]) {
+        assert!(slopes.is_empty() || slopes.len() == self.shape.outputs, "{} slopes for {} channels", slopes.len(), self.shape.outputs);
+        let of_panel = |panel: &Panel| {
+            let some = slopes[panel.first..][..panel.outputs].iter().copied();
+            some.chain(std::iter::repeat(0.0)).take(panel.vectors * self.lanes).collect::<Vec<_>>()
+        };
+        self.slopes = if slopes.is_empty() { vec![] } else { self.panels.iter().flat_map(of_panel).collect() };
     }
 
     fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32], of_all_panels: &mut Vec<f32>) {
@@ -214,7 +229,7 @@ impl Convolution {
 
     /// Bytes of the packed weights and biases.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.weights[..]) + size_of_val(self.bias.as_slice())
+        size_of_val(&self.weights[..]) + size_of_val(self.bias.as_slice()) + size_of_val(self.slopes.as_slice())
     }
 }
 
@@ -251,6 +266,8 @@ pub struct Depthwise {
     /// `[kernel height, kernel width, channels]`
     pub(in crate::kernels) weights: Vec<f32>,
     pub(in crate::kernels) bias: Vec<f32>,
+    /// `[channels]`; empty where no PReLU follows.
+    pub(in crate::kernels) slopes: Vec<f32>,
 }
 
 impl Depthwise {
@@ -265,7 +282,16 @@ impl Depthwise {
             return Err(ConvolutionMismatch::new(shape, weights, bias));
         }
         let weights = (0..taps).flat_map(|tap| weights.iter().skip(tap).step_by(taps).copied()).collect();
-        Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec() })
+        Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec(), slopes: vec![] })
+    }
+
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[channels]`, or empty for none.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub fn set_slopes(&mut self, slopes: &[f32]) {
+        assert!(slopes.is_empty() || slopes.len() == self.channels, "{} slopes for {} channels", slopes.len(), self.channels);
+        self.slopes = slopes.to_vec();
     }
 
     /// How it moves.
@@ -275,6 +301,6 @@ impl Depthwise {
 
     /// Bytes of the packed weights and biases.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
+        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice()) + size_of_val(self.slopes.as_slice())
     }
 }

@@ -75,7 +75,7 @@ pub(super) trait MapKernels {
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]);
 }
 
-/// `output = nonlinearity(convolution(input) + bias + shortcut)`.
+/// `output = nonlinearity(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](Convolution::set_slopes).
 ///
 /// A sum of products is within `(products + 2) · 2^-24` of the exact one, relative to the sum of the absolute products.
 ///
@@ -90,7 +90,8 @@ pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut:
     simd.kernels().convolve(convolution, input, shortcut.map(|shortcut| like(output, shortcut)), output);
 }
 
-/// `output = nonlinearity(convolution(input) + bias)`, each channel by itself; the tolerance is that of [`convolve`].
+/// `output = nonlinearity(prelu(convolution(input) + bias))`, where the convolution [has slopes](Depthwise::set_slopes), each channel by itself; the
+/// tolerance is that of [`convolve`].
 ///
 /// # Panics
 /// When the channels differ, or `input`'s border is narrower than the window needs.

@@ -13,6 +13,7 @@ at_every_level! {
     convolves_parts_by_winograd_as_it_does_the_whole
     connects_within_the_stated_tolerance
     pools_within_the_stated_tolerance
+    fuses_a_prelu_as_it_computes_one
     squeezes_maps_within_the_stated_tolerance
     recalibrates_adds_and_activates_like_the_reference
     writes_parts_of_a_map_as_it_writes_the_whole
@@ -206,6 +207,39 @@ fn convolves_parts_by_winograd_as_it_does_the_whole(simd: Simd) {
     // Up to seven runs each: fewer cases, so that emulated processors are done in time.
     proptest!(ProptestConfig::with_cases(96), |(case in winograd_cases(), cuts in cuts())| {
         prop_assert_eq!(run_winograd(simd, true, case, Some(cuts)).1, run_winograd(simd, true, case, None).1);
+    });
+}
+
+fn fuses_a_prelu_as_it_computes_one(simd: Simd) {
+    let shapes = prop::sample::select(vec![(5, 5), (17, 1), (90, 1), (24, 6), (48, 48), (7, 7)]);
+    proptest!(|((channels, groups) in shapes, kernel in prop::sample::select(vec![1, 3]), width in 3..12usize, by_winograd in any::<bool>())| {
+        let window = Window { kernel: [kernel; 2], padding: [kernel / 2; 2], ..Window::UNIT };
+        let shape = ConvolutionShape { inputs: channels, outputs: channels, groups, window };
+        let (weights, bias, slopes) = (values(shape.products(), 1), values(channels, 2), values(channels, 3));
+        let (layout, input) = map(5, width, channels, kernel / 2, 0, 4);
+        let run = |fused: &[f32], after: &[f32]| {
+            let mut data = vec![0.0; layout.len()];
+            let (mut output, input) = (MapMut::new(layout, &mut data), Map::new(layout, &input));
+            let identity = Nonlinearity::Identity;
+            if groups == channels {
+                let mut convolution = Depthwise::new(window, &weights, &bias, identity).expect("the weights fit");
+                convolution.set_slopes(fused);
+                convolve_depthwise(simd, &convolution, input, &mut output);
+            } else if by_winograd && WinogradConvolution::fits(simd, &shape) {
+                let mut convolution = WinogradConvolution::new(simd, WinogradTile::Four, shape, &weights, &bias, identity).expect("the weights fit");
+                convolution.set_slopes(fused);
+                convolve_winograd(simd, &convolution, input, None, &mut output, &mut vec![0.0; convolution.scratch()]);
+            } else {
+                let mut convolution = Convolution::new(simd, shape, &weights, &bias, identity).expect("the weights fit");
+                convolution.set_slopes(fused);
+                convolve(simd, &convolution, input, None, &mut output);
+            }
+            if !after.is_empty() {
+                prelu(simd, &mut output, after);
+            }
+            data
+        };
+        prop_assert_eq!(run(&slopes, &[]), run(&[], &slopes));
     });
 }
 

@@ -29,7 +29,8 @@ impl MapKernels for Scalar {
                 if let Some(shortcut) = shortcut {
                     sum += f64::from(shortcut.data[shortcut.layout.offset(y, x) + panel.first - first]);
                 }
-                channels[panel.first - first] = convolution.nonlinearity.apply(sum as f32);
+                let sum = prelu(sum as f32, convolution.slopes.get(panel.bias));
+                channels[panel.first - first] = convolution.nonlinearity.apply(sum);
             }
         });
     }
@@ -43,7 +44,7 @@ impl MapKernels for Scalar {
                     let at = tap_offset(&convolution.window, &input.layout, y, x, tap);
                     sum += f64::from(weights[first + channel]) * f64::from(input.data[at + channel]);
                 }
-                *value = convolution.nonlinearity.apply(sum as f32);
+                *value = convolution.nonlinearity.apply(prelu(sum as f32, convolution.slopes.get(first + channel)));
             }
         });
     }
@@ -82,7 +83,8 @@ impl MapKernels for Scalar {
                     let (y, x) = (top + pixel / size, left + pixel % size);
                     if output.contains(y, x) {
                         let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel - channels.start]);
-                        output.pixel(y, x)[channel - channels.start] = convolution.nonlinearity.apply(sum + convolution.bias[channel] + shortcut);
+                        let sum = prelu(sum + convolution.bias[channel] + shortcut, convolution.slopes.get(channel));
+                        output.pixel(y, x)[channel - channels.start] = convolution.nonlinearity.apply(sum);
                     }
                 }
             }
@@ -144,10 +146,14 @@ impl MapKernels for Scalar {
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {
         for_each_pixel(map, |_, _, channels| {
             for (value, slope) in channels.iter_mut().zip(slopes) {
-                *value = Nonlinearity::LeakyRelu { slope: *slope }.apply(*value);
+                *value = prelu(*value, Some(slope));
             }
         });
     }
+}
+
+fn prelu(value: f32, slope: Option<&f32>) -> f32 {
+    slope.map_or(value, |slope| Nonlinearity::LeakyRelu { slope: *slope }.apply(value))
 }
 
 fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut [f32])) {

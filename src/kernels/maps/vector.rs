@@ -287,6 +287,14 @@ macro_rules! map_kernels {
                     }
                 }
             }
+            if !c.slopes.is_empty() {
+                for (v, slopes) in c.slopes[panel.bias..][..V * LANES].as_chunks().0.iter().enumerate() {
+                    let slopes = load(slopes);
+                    for p in 0..P {
+                        sums[p][v] = leaky_relu(sums[p][v], slopes);
+                    }
+                }
+            }
             let mut to = [std::ptr::null_mut(); P];
             for p in 0..P {
                 // SAFETY: the panel's channels are writable.
@@ -485,6 +493,12 @@ macro_rules! map_kernels {
                             }
                         }
                     }
+                    if !c.slopes.is_empty() {
+                        let slopes = load_first(&c.slopes[of_all..]);
+                        for p in 0..DEPTHWISE_PIXELS {
+                            sums[p] = [leaky_relu(sums[p][0], slopes)];
+                        }
+                    }
                     let mut places = [std::ptr::null_mut(); DEPTHWISE_PIXELS];
                     for p in 0..DEPTHWISE_PIXELS {
                         places[p] = pixels[p].add(channel).cast();
@@ -507,6 +521,9 @@ macro_rules! map_kernels {
                         let values = &input[row * taps.row_step + column * taps.column_step..][channels.clone()];
                         sum = fma(load_part(values), load_part(weights), sum);
                     }
+                }
+                if !c.slopes.is_empty() {
+                    sum = leaky_relu(sum, load_part(&c.slopes[first..][channels]));
                 }
                 store_part(output, apply(c.nonlinearity, sum));
             }
@@ -640,6 +657,9 @@ macro_rules! map_kernels {
                                 if let Some(shortcut) = shortcut {
                                     let at = shortcut.layout.offset(top + row, left + column) + channel - channels.start;
                                     sum = add(sum, load_first(&shortcut.data[at..]));
+                                }
+                                if !c.slopes.is_empty() {
+                                    sum = leaky_relu(sum, load_first(&c.slopes[channel..]));
                                 }
                                 // SAFETY: there is a vector of the pixel's channels from this one on.
                                 store(unsafe { &mut *to.add(channel - channels.start).cast() }, apply(c.nonlinearity, sum));

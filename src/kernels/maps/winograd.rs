@@ -96,6 +96,8 @@ pub struct WinogradConvolution {
     pub(in crate::kernels) tile: WinogradTile,
     pub(in crate::kernels) window: Window,
     pub(in crate::kernels) bias: Vec<f32>,
+    /// `[outputs]`; empty where no PReLU follows.
+    pub(in crate::kernels) slopes: Vec<f32>,
     pub(in crate::kernels) nonlinearity: Nonlinearity,
     /// The product of every place of an input tile, by rows.
     products: Vec<Convolution>,
@@ -142,7 +144,16 @@ impl WinogradConvolution {
         let products = transformed.into_iter().map(|weights| Convolution::new(simd, product, &weights, &zeros, Nonlinearity::Identity));
         let products = products.collect::<Result<_, _>>()?;
         let block = (BLOCK_BYTES / (places * (shape.inputs + shape.outputs) * size_of::<f32>())).clamp(24, 96);
-        Ok(Self { tile, window: shape.window, bias: bias.to_vec(), nonlinearity, products, shape, block })
+        Ok(Self { tile, window: shape.window, bias: bias.to_vec(), slopes: vec![], nonlinearity, products, shape, block })
+    }
+
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[outputs]`, or empty for none.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub fn set_slopes(&mut self, slopes: &[f32]) {
+        assert!(slopes.is_empty() || slopes.len() == self.shape.outputs, "{} slopes for {} channels", slopes.len(), self.shape.outputs);
+        self.slopes = slopes.to_vec();
     }
 
     /// Where its weights are, to be moved.
@@ -172,11 +183,11 @@ impl WinogradConvolution {
 
     /// Bytes of the packed weights and biases.
     pub fn bytes(&self) -> usize {
-        self.products.iter().map(Convolution::bytes).sum::<usize>() + size_of_val(self.bias.as_slice())
+        self.products.iter().map(Convolution::bytes).sum::<usize>() + size_of_val(self.bias.as_slice()) + size_of_val(self.slopes.as_slice())
     }
 }
 
-/// `output = nonlinearity(convolution(input) + bias + shortcut)`.
+/// `output = nonlinearity(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](WinogradConvolution::set_slopes).
 ///
 /// A NaN or an infinity of the input makes every output of the tiles that read it NaN. On uniform noise the root mean square of the
 /// error is 0.6 of that of [`convolve`](super::convolve) with tiles of two, whose sums are shorter, and 3.5 to 4 times it with tiles of four (64 to 256
