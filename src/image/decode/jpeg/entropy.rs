@@ -66,13 +66,23 @@ impl<'a> Entropy<'a> {
         block[0] = self.predict(of, difference);
         let mut at = 1;
         while at < 64 {
-            bits.refill();
+            // Enough for one coefficient of any length and two short ones, so that nobody has to guess after which one bits run out.
+            bits.fill();
             let (symbol, value) = bits.symbol_and_value(ac)?;
             let run = usize::from(symbol >> 4);
             if symbol & 15 != 0 {
                 at += run;
                 block[natural(at)] = value;
                 at += 1;
+                for _ in 0..2 {
+                    if at >= 64 {
+                        break;
+                    }
+                    let Some((symbol, value)) = bits.short_symbol_and_value(ac) else { break };
+                    at += usize::from(symbol >> 4);
+                    block[natural(at)] = value;
+                    at += 1;
+                }
             } else if run == 15 {
                 at += 16;
             } else {

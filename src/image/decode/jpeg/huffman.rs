@@ -145,20 +145,26 @@ impl<'a> Bits<'a> {
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         if self.available < 32 {
-            match self.rest.first_chunk::<8>().map(|next| u64::from_be_bytes(*next)) {
-                Some(next) if !has_marker_byte(next) => {
-                    self.reservoir |= next >> self.available;
-                    self.rest = &self.rest[((63 - self.available) / 8) as usize..];
-                    self.available |= 56;
-                }
-                _ => *self = self.refill_bytewise(),
+            self.fill();
+        }
+    }
+
+    /// Makes at least 56 bits available.
+    #[inline(always)]
+    pub(super) fn fill(&mut self) {
+        match self.rest.first_chunk::<8>().map(|next| u64::from_be_bytes(*next)) {
+            Some(next) if !has_marker_byte(next) => {
+                self.reservoir |= next >> self.available;
+                self.rest = &self.rest[((63 - self.available) / 8) as usize..];
+                self.available |= 56;
             }
+            _ => *self = self.refill_bytewise(),
         }
     }
 
     #[cold]
     fn refill_bytewise(mut self) -> Self {
-        while self.available <= 56 {
+        while self.available < 56 {
             let (byte, length) = match self.rest {
                 [0xff, 0x00, ..] => (0xff, 2),
                 [0xff, ..] | [] => {
@@ -194,6 +200,16 @@ impl<'a> Bits<'a> {
         bits
     }
 
+    /// The next symbol and the value that follows it, where both are in the lookup and the value is not 0; takes at most 10 bits of those available.
+    #[inline(always)]
+    pub(super) fn short_symbol_and_value(&mut self, table: &Table) -> Option<(u8, i16)> {
+        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
+        (entry.value() != 0).then(|| {
+            self.skip(entry.skip());
+            (entry.symbol(), entry.value())
+        })
+    }
+
     /// The next symbol and the value that follows it; takes at most 31 bits of those available.
     ///
     /// The symbol's lower four bits are the value's size in bits, and the value is 0 where that is 0.
@@ -202,11 +218,10 @@ impl<'a> Bits<'a> {
     /// When the bits are no code.
     #[inline(always)]
     pub(super) fn symbol_and_value(&mut self, table: &Table) -> Result<(u8, i16), Fault> {
-        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
-        if entry.value() != 0 {
-            self.skip(entry.skip());
-            return Ok((entry.symbol(), entry.value()));
+        if let Some(short) = self.short_symbol_and_value(table) {
+            return Ok(short);
         }
+        let entry = table.lookup[self.peek(LOOKUP_BITS) as usize];
         let (symbol, length) = if entry.skip() == 0 { table.long(self.peek(16))? } else { (entry.symbol(), entry.skip()) };
         self.skip(length);
         let size = u32::from(symbol & 15);
@@ -244,6 +259,20 @@ mod tests {
         assert_eq!(read, [Ok((0x12, 2)), Ok((0x12, -2)), Ok((0xf0, 0))]);
         bits.refill();
         assert_eq!(bits.symbol_and_value(&table()), Ok((0x3f, 4 - 0x7fff)));
+    }
+
+    #[test]
+    fn filling_twice_reads_nothing_twice() {
+        let stuffed = [0x12, 0xff, 0x00, 0x34, 0x56];
+        for coded in [&[&stuffed[..], &[0x78; 16]].concat()[..], &stuffed] {
+            let mut bits = Bits::new(coded);
+            let mut take = || {
+                bits.fill();
+                bits.fill();
+                bits.take(11)
+            };
+            assert_eq!([take(), take(), take()], [0b000_1001_0111, 0b111_1100_1101, 0b000_1010_1100], "{coded:x?}");
+        }
     }
 
     #[test]
