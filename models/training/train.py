@@ -1,11 +1,13 @@
-"""Train senet's bundled model, an SE-ResNet for 32x32 pictures, on CIFAR-10 and export it to ONNX.
+"""Train an SE-ResNet for 32x32 pictures on CIFAR-10 and export it to ONNX.
 
     python -m venv venv && venv/bin/pip install -r requirements.txt
     venv/bin/python train.py --out runs/se                      # downloads CIFAR-10 from its authors' page
     venv/bin/python train.py --out runs/plain --no-se           # the same network without SE blocks
     venv/bin/python train.py --out runs/se --images DIR         # CIFAR-10 as files: DIR/{train,test}/<class>/*.jpg
+    venv/bin/python train.py --out runs/pupil --begin runs/se --teachers runs/se runs/other
+    venv/bin/python train.py --out runs/mean --begin runs/pupil runs/se --epochs 0
 
-Writes OUT/model.onnx, OUT/weights.pt and OUT/report.json (per-epoch losses, test accuracy, parameters, operations).
+senet's bundled model is made in five such steps by bundled.sh. Writes OUT/model.onnx, OUT/weights.pt and OUT/report.json (per-epoch losses, test accuracy, parameters, operations).
 """
 import argparse
 import json
@@ -170,6 +172,45 @@ def accuracy(model, x, y):
     return hits / len(y)
 
 
+def finished(run: Path):
+    """The network of a finished run, with its weights."""
+    settings = json.loads((run / "report.json").read_text())["arguments"]
+    model = SEResNet(json.loads(settings["widths"]), json.loads(settings["depths"]), settings["no_se"] == "False")
+    model.load_state_dict(torch.load(run / "weights.pt"))
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+@torch.no_grad()
+def averaged(model, runs, x, generator):
+    """Gives `model` the mean weights of finished runs (stochastic weight averaging, arXiv 1803.05407), and batch normalisation what it sees with them."""
+    states = [finished(run).state_dict() for run in runs]
+    model.load_state_dict({key: torch.stack([state[key].double() for state in states]).mean(0) for key in states[0]})
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    for index in torch.randperm(len(x), generator=generator).split(500):
+        model(x[index].contiguous(memory_format=torch.channels_last))
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+def blend(x, share_blended, generator):
+    """Mixup (arXiv 1710.09412) of a share of the pictures, each with the one before it; what it shows is for teachers to say."""
+    share = torch.rand(len(x), 1, 1, 1, generator=generator)
+    share = torch.where(torch.rand(share.shape, generator=generator) < share_blended, share, 1.0)
+    return torch.lerp(x.roll(1, 0), x, share)
+
+
+@torch.no_grad()
+def taught(teachers, x, generator):
+    """Mean prediction of the teachers (distillation, arXiv 1503.02531), each of which sees the pictures or their mirror images by chance."""
+    mirror = torch.rand(len(teachers), generator=generator) < 0.5
+    predictions = [teacher(x.flip(3) if turn else x).float().log_softmax(1) for teacher, turn in zip(teachers, mirror)]
+    return torch.stack(predictions).mean(0).softmax(1)
+
+
 def count_macs(model):
     """Multiply-accumulates of one 32x32 picture, over convolutions and linear layers."""
     total = [0]
@@ -223,6 +264,9 @@ def main():
     parser.add_argument("--widths", type=int, nargs=3, default=[64, 144, 240])
     parser.add_argument("--depths", type=int, nargs=3, default=[1, 2, 1])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teachers", type=Path, nargs="+", default=[], help="OUT folders of runs whose mean prediction is learned instead of the labels")
+    parser.add_argument("--begin", type=Path, nargs="+", help="OUT folders of runs whose weights, or their mean, are the first ones")
+    parser.add_argument("--mix", type=float, default=0.5, help="share of pictures that are blended with another one, where there are teachers")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -234,8 +278,11 @@ def main():
     padded = F.pad(x, [args.pad] * 4, mode="reflect")
     model = SEResNet(args.widths, args.depths, not args.no_se)
     model.whiten(x[:5000])
+    teachers = [finished(run) for run in args.teachers]
     parameters, macs = sum(p.numel() for p in model.parameters()), count_macs(model)
     model = model.to(memory_format=torch.channels_last)
+    if args.begin:
+        averaged(model, args.begin, x, generator)
     print(f"{parameters} parameters, {macs / 1e6:.1f} M multiply-accumulates", flush=True)
 
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -243,7 +290,7 @@ def main():
     rest = [p for name, p in trained if p.dim() != 4 or ".se." in name]
     optimizers = [Muon(filters, lr=args.lr), torch.optim.AdamW(rest, lr=args.lr_rest, betas=(0.9, 0.95), weight_decay=0.01)]
     steps = args.epochs * (len(x) // args.batch)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / steps) for o in optimizers]
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / max(steps, 1)) for o in optimizers]
 
     # Where the processor has no bfloat16 products, PyTorch emulates them at a tenth of the speed of f32.
     half = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -259,16 +306,27 @@ def main():
         generator.set_state(state["generator"])
         history, done = state["history"], state["done"]
         start -= history[-1]["seconds"]
+
+    def report(train_top1=None):
+        top1 = accuracy(model, xt, yt)
+        told = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": train_top1, "test_top1": top1,
+                "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
+        (args.out / "report.json").write_text(json.dumps(told, indent=1))
+        return top1
+
     for epoch in range(len(history), args.epochs):
         model.train()
         order, losses = torch.randperm(len(x), generator=generator), []
         # Each picture is mirrored in every other epoch, which wastes fewer views than independent coin tosses.
         flips = mirrored ^ (epoch % 2 == 1)
         for index in order[:len(x) // args.batch * args.batch].split(args.batch):
-            batch = augment(padded, index, flips[index], args.cutout, generator).contiguous(memory_format=torch.channels_last)
+            batch = augment(padded, index, flips[index], args.cutout, generator)
+            batch = (blend(batch, args.mix, generator) if teachers else batch).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                target = taught(teachers, batch, generator) if teachers else y[index]
                 logits = model(batch)
-            loss = F.cross_entropy(logits.float(), y[index], label_smoothing=args.label_smoothing)
+            # What teachers predict is smooth already.
+            loss = F.cross_entropy(logits.float(), target, label_smoothing=0.0 if teachers else args.label_smoothing)
             model.zero_grad(set_to_none=True)
             loss.backward()
             for part in (*optimizers, *schedules):
@@ -278,16 +336,12 @@ def main():
             if done % 10 == 0:
                 print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-10:]):.3f} "
                       f"{done * args.batch / (time.time() - start):.0f} images/s", flush=True)
-        top1 = accuracy(model, xt, yt)
-        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": top1, "seconds": time.time() - start})
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": None, "seconds": time.time() - start})
+        history[-1]["test_top1"] = report()
         print(json.dumps(history[-1]), flush=True)
         torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
                     "schedules": [s.state_dict() for s in schedules], "generator": generator.get_state(), "history": history, "done": done}, checkpoint)
-        report = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": None,
-                  "test_top1": top1, "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
-        (args.out / "report.json").write_text(json.dumps(report, indent=1))
-    report["train_top1"] = accuracy(model, x, y)
-    (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    print(f"test top-1 {report(accuracy(model, x, y))}")
     torch.save(model.state_dict(), args.out / "weights.pt")
     model = model.to(memory_format=torch.contiguous_format)
     export(model, args.out / "model.onnx")
