@@ -4,7 +4,7 @@
 #
 #     PYTHON=venv/bin/python ./bundled.sh OUT [--images DIR]
 #
-# The model is OUT/bundled/model.onnx. Takes some four hours; what was broken off goes on after its last whole epoch.
+# The model is OUT/bundled/model.onnx. Takes some hours; what was broken off goes on after its last whole epoch.
 set -euo pipefail
 
 here=$(dirname "$0")

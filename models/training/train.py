@@ -182,9 +182,12 @@ def finished(run: Path):
 
 @torch.no_grad()
 def averaged(model, runs, x, generator):
-    """Gives `model` the mean weights of finished runs (stochastic weight averaging, arXiv 1803.05407), and batch normalisation what it sees with them."""
+    """Gives `model` the mean weights of finished runs (stochastic weight averaging, arXiv 1803.05407), and batch normalisation, if there are several, what it
+    sees with them."""
     states = [finished(run).state_dict() for run in runs]
     model.load_state_dict({key: torch.stack([state[key].double() for state in states]).mean(0) for key in states[0]})
+    if len(runs) == 1:
+        return
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
@@ -307,12 +310,10 @@ def main():
         history, done = state["history"], state["done"]
         start -= history[-1]["seconds"]
 
-    def report(train_top1=None):
-        top1 = accuracy(model, xt, yt)
+    def report(top1, train_top1=None):
         told = {"parameters": parameters, "multiply_accumulates": macs, "train_top1": train_top1, "test_top1": top1,
                 "arguments": {k: str(v) for k, v in vars(args).items()}, "history": history}
         (args.out / "report.json").write_text(json.dumps(told, indent=1))
-        return top1
 
     for epoch in range(len(history), args.epochs):
         model.train()
@@ -336,12 +337,15 @@ def main():
             if done % 10 == 0:
                 print(f"epoch {epoch + 1} step {done}/{steps} loss {np.mean(losses[-10:]):.3f} "
                       f"{done * args.batch / (time.time() - start):.0f} images/s", flush=True)
-        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": None, "seconds": time.time() - start})
-        history[-1]["test_top1"] = report()
+        top1 = accuracy(model, xt, yt)
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "test_top1": top1, "seconds": time.time() - start})
+        report(top1)
         print(json.dumps(history[-1]), flush=True)
         torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
                     "schedules": [s.state_dict() for s in schedules], "generator": generator.get_state(), "history": history, "done": done}, checkpoint)
-    print(f"test top-1 {report(accuracy(model, x, y))}")
+    top1 = accuracy(model, xt, yt)
+    report(top1, accuracy(model, x, y))
+    print(f"test top-1 {top1}")
     torch.save(model.state_dict(), args.out / "weights.pt")
     model = model.to(memory_format=torch.contiguous_format)
     export(model, args.out / "model.onnx")
