@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 
 use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summarise};
-use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess};
+use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess_into};
 use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
 use crate::model::Model;
 use crate::ops::Busy;
@@ -190,11 +190,12 @@ impl Classifier {
         let (info, picture) = decode_part(image, &self.limits, |size| needed(size, contract))?;
         let decode = start.elapsed();
         ticket.check()?;
-        let input = preprocess(picture, contract);
+        let mut input = model.engine().input()?;
+        preprocess_into(picture, contract, &mut input);
         let preprocess = start.elapsed() - decode;
         ticket.check()?;
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
-        let inference = model.engine().run(&input, gates)?;
+        let inference = model.engine().run(input, gates)?;
         let ran = start.elapsed();
         let predictions = rank(model, &inference, options.top_k);
         let attention = (gates == Gates::Return).then(|| summarise(&model.engine().summary().se_blocks, &inference.gates, &options.attention));

@@ -73,7 +73,7 @@ fn serves_a_network_without_se_blocks_with_a_warning() {
     let engine = load("plain", LoadOptions::default()).unwrap();
     assert_eq!(engine.summary().warnings, ["the model has no SE block: answers carry no attention"]);
     assert_eq!(engine.summary().classes, 5);
-    let inference = engine.run(&pictures(1), Gates::Return).unwrap();
+    let inference = engine.run(pictures(1).into(), Gates::Return).unwrap();
     assert_eq!((inference.logits.len(), inference.gates), (5, vec![]));
 }
 
@@ -81,9 +81,9 @@ fn serves_a_network_without_se_blocks_with_a_warning() {
 fn a_batch_gives_the_answers_of_its_images() {
     let (single, batch) = (load("se", small(1)).unwrap(), load("se", small(3)).unwrap());
     let input = pictures(3);
-    let together = batch.run(&input, Gates::Return).unwrap();
+    let together = batch.run(input[..].into(), Gates::Return).unwrap();
     for (n, image) in input.chunks(3 * 64).enumerate() {
-        let alone = single.run(image, Gates::Return).unwrap();
+        let alone = single.run(image.into(), Gates::Return).unwrap();
         assert_close(&alone.logits, &together.logits[n * 5..(n + 1) * 5]);
         assert_close(&alone.gates[0], &together.gates[0][n * 8..(n + 1) * 8]);
     }
@@ -93,8 +93,8 @@ fn a_batch_gives_the_answers_of_its_images() {
 fn channels_may_come_last() {
     let input = pictures(1);
     let interleaved: Vec<f32> = (0..64).flat_map(|p| [input[p], input[64 + p], input[128 + p]]).collect();
-    let planar = load("se", small(1)).unwrap().run(&input, Gates::Return).unwrap();
-    let nhwc = load("nhwc", LoadOptions::default()).unwrap().run(&interleaved, Gates::Return).unwrap();
+    let planar = load("se", small(1)).unwrap().run(input[..].into(), Gates::Return).unwrap();
+    let nhwc = load("nhwc", LoadOptions::default()).unwrap().run(interleaved.into(), Gates::Return).unwrap();
     assert_close(&planar.logits, &nhwc.logits);
     assert_close(&planar.gates[0], &nhwc.gates[0]);
 }
@@ -102,7 +102,7 @@ fn channels_may_come_last() {
 #[test]
 fn gates_are_handed_out_only_when_asked_for() {
     let engine = load("se", small(1)).unwrap();
-    let (with, without) = (engine.run(&pictures(1), Gates::Return).unwrap(), engine.run(&pictures(1), Gates::Drop).unwrap());
+    let (with, without) = (engine.run(pictures(1).into(), Gates::Return).unwrap(), engine.run(pictures(1).into(), Gates::Drop).unwrap());
     assert_eq!((with.gates.len(), without.gates.len()), (1, 0));
     assert_eq!(with.logits, without.logits);
 }
@@ -110,21 +110,33 @@ fn gates_are_handed_out_only_when_asked_for() {
 #[test]
 fn threads_share_one_engine() {
     let engine = load("se", small(1)).unwrap();
-    let expected: Vec<_> = pictures(4).chunks(192).map(|image| engine.run(image, Gates::Return).unwrap()).collect();
+    let expected: Vec<_> = pictures(4).chunks(192).map(|image| engine.run(image.into(), Gates::Return).unwrap()).collect();
     std::thread::scope(|scope| {
         for (image, expected) in pictures(4).chunks(192).map(<[f32]>::to_vec).zip(&expected) {
             let engine = &engine;
-            scope.spawn(move || (0..50).for_each(|_| assert_eq!(engine.run(&image, Gates::Return).unwrap(), *expected)));
+            scope.spawn(move || (0..50).for_each(|_| assert_eq!(engine.run(image[..].into(), Gates::Return).unwrap(), *expected)));
         }
     });
 }
 
 #[test]
+fn the_memory_of_a_run_is_lent_to_the_next() {
+    let engine = load("se", small(1)).unwrap();
+    let [mut first, second] = [(); 2].map(|()| engine.input().unwrap());
+    assert_ne!(first.as_ptr(), second.as_ptr(), "both are in use");
+    first.copy_from_slice(&pictures(1));
+    let (address, expected) = (first.as_ptr(), engine.run(pictures(1).into(), Gates::Return));
+    assert_eq!(engine.run(first, Gates::Return).unwrap(), expected.unwrap());
+    let again = engine.input().unwrap();
+    assert_eq!((again.as_ptr(), again.len()), (address, 192));
+}
+
+#[test]
 fn refuses_an_input_of_another_length_and_goes_on() {
     let engine = load("se", small(1)).unwrap();
-    let error = engine.run(&[0.0; 191], Gates::Drop).unwrap_err();
+    let error = engine.run([0.0; 191].into(), Gates::Drop).unwrap_err();
     assert_eq!(error.to_string(), "input of 191 values, expected 192");
-    assert!(engine.run(&pictures(1), Gates::Drop).is_ok());
+    assert!(engine.run(pictures(1).into(), Gates::Drop).is_ok());
 }
 
 #[test]
@@ -158,7 +170,7 @@ fn no_corruption_of_a_model_is_a_panic() {
         corrupt[at] ^= 1 << (at % 8);
         if let Ok(engine) = TractEngine::load(&corrupt, small(1)) {
             // Weights and names may be hit without harm; a run is then an answer or an error.
-            let _ = engine.run(&pictures(1), Gates::Return);
+            let _ = engine.run(pictures(1).into(), Gates::Return);
         }
         let _ = TractEngine::load(&original[..at], small(1));
     }

@@ -134,7 +134,7 @@ fn weights_outside_the_file_are_read_and_give_the_same_logits() {
     fs::copy(fixture("outside.bin"), folder.path().join("outside.bin")).unwrap();
     let outside = folder.load().unwrap();
     let input: Vec<f32> = (0..3 * 16 * 16).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
-    assert_eq!(outside.engine().run(&input, Gates::Return).unwrap(), inside.engine().run(&input, Gates::Return).unwrap());
+    assert_eq!(outside.engine().run(input[..].into(), Gates::Return).unwrap(), inside.engine().run(input[..].into(), Gates::Return).unwrap());
     assert_eq!(outside.engine().summary(), inside.engine().summary(), "blocks, names and counts too");
     let alone = Model::load(&Location::Onnx(fixture("outside.onnx")), LoadOptions::default()).unwrap();
     assert_eq!(alone.engine().summary(), inside.engine().summary());

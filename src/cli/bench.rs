@@ -103,14 +103,14 @@ pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Res
 
 /// The time of every run of every thread, and how long all of them took together.
 fn measure(engine: &dyn Engine, input: &[f32], threads: NonZeroUsize, duration: Duration) -> Result<(Vec<Duration>, Duration), EngineError> {
-    let warm_up = || (0..WARM_UP_RUNS).try_for_each(|_| engine.run(input, Gates::Drop).map(drop));
+    let warm_up = || (0..WARM_UP_RUNS).try_for_each(|_| engine.run(input.into(), Gates::Drop).map(drop));
     on_threads(threads, || warm_up().map(|()| Vec::new()))?;
     let start = Instant::now();
     let runs = on_threads(threads, || {
         let mut runs = Vec::new();
         while runs.is_empty() || start.elapsed() < duration {
             let run = Instant::now();
-            engine.run(input, Gates::Drop)?;
+            engine.run(input.into(), Gates::Drop)?;
             runs.push(run.elapsed());
         }
         Ok(runs)
@@ -186,12 +186,16 @@ fn print(measured: &Measurement, theme: Theme, out: &mut impl Write) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::{Inference, NetworkSummary};
+    use crate::inference::{Inference, Input, NetworkSummary};
 
     struct Fake(NetworkSummary);
 
     impl Engine for Fake {
-        fn run(&self, input: &[f32], _gates: Gates) -> Result<Inference, EngineError> {
+        fn input(&self) -> Result<Input, EngineError> {
+            Ok([0.0; 3].into())
+        }
+
+        fn run(&self, input: Input, _gates: Gates) -> Result<Inference, EngineError> {
             match input.len() {
                 3 => Ok(Inference { logits: vec![0.0], gates: vec![] }),
                 actual => Err(EngineError::InputLength { actual, expected: 3 }),

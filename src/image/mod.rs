@@ -10,4 +10,4 @@ mod weights;
 pub use contract::{Color, ContractError, CropOffset, InputContract, Interpolation, Layout, Resize};
 pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode, decode_part};
 pub use part::{Part, Region};
-pub use preprocess::{needed, preprocess};
+pub use preprocess::{needed, preprocess, preprocess_into};

@@ -27,11 +27,21 @@ pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
 /// # Panics
 /// When `picture` is a part that lacks pixels which are [`needed`].
 pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32> {
+    let mut tensor = vec![0.0; 3 * contract.size.iter().map(|side| *side as usize).product::<usize>()];
+    preprocess_into(picture, contract, &mut tensor);
+    tensor
+}
+
+/// As [`preprocess`], to a `tensor` whose values may be anything before.
+///
+/// # Panics
+/// When `tensor` has not `3 · H · W` values, and as [`preprocess`].
+pub fn preprocess_into(picture: impl Into<Part>, contract: &InputContract, tensor: &mut [f32]) {
     let picture = picture.into();
     let window = window(picture.size, contract);
     let kept = resize(&picture, &window, contract.interpolation);
     drop(picture);
-    normalise(&kept, window.size, contract)
+    normalise(&kept, window.size, contract, tensor);
 }
 
 /// What to compute of which resized picture, for a picture of `width` and `height`.
@@ -94,20 +104,19 @@ fn background(contract: &InputContract, channel: usize) -> usize {
 }
 
 /// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size and layout.
-fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract) -> Vec<f32> {
+fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract, tensor: &mut [f32]) {
     let [height, width] = contract.size.map(|side| side as usize);
+    assert_eq!(tensor.len(), 3 * height * width, "values of a tensor of {width}×{height} pixels");
     let left = margin(contract.size[1], kept_width, contract.resize);
     let top = margin(contract.size[0], kept_height, contract.resize);
     let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
     let places = (top..).map(|y| y * width + left..y * width + left + kept_width as usize);
     let tables = [0, 1, 2].map(|channel| table(contract, channel));
     let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| tables[channel][background(contract, channel)]));
-    let mut tensor = vec![0.0; 3 * height * width];
     match contract.layout {
-        Layout::Nchw => write_planes(rows.zip(places), contract.color, tables, blank, &mut tensor),
+        Layout::Nchw => write_planes(rows.zip(places), contract.color, tables, blank, tensor),
         Layout::Nhwc => write_pixels(rows.zip(places), contract.color, &tables, blank, tensor.as_chunks_mut().0),
     }
-    tensor
 }
 
 /// Writes rows of pixels, each with its place in a plane.
@@ -180,6 +189,17 @@ mod tests {
             mean: [0.0; 3],
             std: [1.0; 3],
             scale: 1.0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_in_the_tensor() {
+        let picture = || RgbImage::from_fn(6, 3, |x, y| Rgb([x as u8, y as u8, 7]));
+        for (resize, layout) in [(Resize::ShorterSide, Layout::Nchw), (Resize::Pad, Layout::Nchw), (Resize::Pad, Layout::Nhwc)] {
+            let contract = InputContract { layout, ..contract([4, 4], resize, 4) };
+            let mut tensor = vec![f32::NAN; 3 * 4 * 4];
+            preprocess_into(picture(), &contract, &mut tensor);
+            assert_eq!(tensor, preprocess(picture(), &contract), "{contract:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
 mod external_data;
+mod input;
 mod network;
 mod onnx;
 mod postprocess;
@@ -9,6 +10,7 @@ mod tract;
 
 #[doc(hidden)]
 pub use crate::graph::Lowering;
+pub use input::Input;
 pub use network::{Network, Rewrite};
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
@@ -66,13 +68,17 @@ pub enum EngineError {
 
 /// A loaded network. Implementations are shared by all workers.
 pub trait Engine: Send + Sync {
-    /// Runs one batch, whose size was fixed when the network was loaded.
+    /// Memory for one batch, whose values may be anything.
     ///
-    /// `input` is in the layout of the network's input, row-major.
+    /// # Errors
+    /// [`EngineError::Run`].
+    fn input(&self) -> Result<Input, EngineError>;
+
+    /// Runs one batch, whose size was fixed when the network was loaded.
     ///
     /// # Errors
     /// [`EngineError::InputLength`] and [`EngineError::Run`].
-    fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError>;
+    fn run(&self, input: Input, gates: Gates) -> Result<Inference, EngineError>;
 
     /// What is known of the network.
     fn summary(&self) -> &NetworkSummary;

@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::onnx::{OnnxFile, channels_come_last, guard};
-use super::{EngineError, Gates, Inference, OperatorCounts, SeBlockInfo};
+use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo};
 use crate::graph::{Lowering, Unlowered, declutter, fuse_squeeze_excite, lower};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
@@ -31,6 +31,8 @@ pub struct Network {
     plan: Arc<TypedRunnableModel>,
     /// States that no run uses at present: a state is taken for a run and put back, so that no lock is held while running.
     idle: Mutex<Vec<TypedSimpleState>>,
+    /// Inputs that no run uses at present.
+    idle_inputs: Mutex<Vec<Input>>,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
     se_blocks: Vec<SeBlockInfo>,
@@ -73,32 +75,46 @@ impl Network {
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
-            Ok(Self { plan, idle, input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, unlowered, flops })
+            Ok(Self { plan, idle, idle_inputs: Mutex::default(), input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, unlowered, flops })
         })
+    }
+
+    /// Memory for one batch, whose values may be anything.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`].
+    pub fn input(&self) -> Result<Input, EngineError> {
+        let idle = self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| Tensor::zero::<f32>(&self.input_shape).map(Input), Ok).map_err(fail)
     }
 
     /// Runs one batch; `logits` are the values of the first output, whatever its shape.
     ///
     /// # Errors
     /// [`EngineError::InputLength`] and [`EngineError::Run`].
-    pub fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
-        let expected = self.input_shape.iter().product();
+    pub fn run(&self, input: impl Into<Input>, gates: Gates) -> Result<Inference, EngineError> {
+        let (input, expected) = (input.into(), self.input_shape.iter().product());
         if input.len() != expected {
             return Err(EngineError::InputLength { actual: input.len(), expected });
         }
-        self.try_run(input, gates).map_err(|error| EngineError::Run(format!("{error:#}")))
+        self.try_run(input, gates).map_err(fail)
     }
 
-    fn try_run(&self, input: &[f32], gates: Gates) -> TractResult<Inference> {
-        let mut input = Tensor::from_shape(&self.input_shape, input)?;
-        if channels_come_last(&self.input_shape) {
-            input = input.permute_axes(&[0, 3, 1, 2])?;
-        }
+    fn try_run(&self, Input(input): Input, gates: Gates) -> TractResult<Inference> {
+        let is_lent = input.shape() == self.input_shape;
+        let input = Arc::new(input.into_shape(&self.input_shape)?);
+        let fed = match channels_come_last(&self.input_shape) {
+            true => input.as_ref().clone().permute_axes(&[0, 3, 1, 2])?.into_tvalue(),
+            false => Arc::clone(&input).into_tvalue(),
+        };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut state = idle.map_or_else(|| self.plan.spawn(), Ok)?;
-        let outputs = state.run(tvec!(input.into_tvalue()))?;
+        let outputs = state.run(tvec!(fed))?;
         // A state whose run failed is dropped: it still holds that run's values.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+        if is_lent {
+            self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).extend(Arc::into_inner(input).map(Input));
+        }
         let values = |output: &TValue| TractResult::Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
         let (first, rest) = outputs.split_at(outputs.len() - self.se_blocks.len());
         let logits = values(first.first().context("no output")?)?;
@@ -139,6 +155,10 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network").field("input_shape", &self.input_shape).field("operators", &self.operators).finish_non_exhaustive()
     }
+}
+
+fn fail(error: TractError) -> EngineError {
+    EngineError::Run(format!("{error:#}"))
 }
 
 fn flops(model: &TypedModel) -> TractResult<u64> {

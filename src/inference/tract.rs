@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
-use super::{Engine, EngineError, Gates, Inference, NetworkSummary, TensorInfo};
+use super::{Engine, EngineError, Gates, Inference, Input, NetworkSummary, TensorInfo};
 use crate::graph::Lowering;
 use crate::kernels::Simd;
 
@@ -90,7 +90,11 @@ impl TractEngine {
 }
 
 impl Engine for TractEngine {
-    fn run(&self, input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
+    fn input(&self) -> Result<Input, EngineError> {
+        self.network.input()
+    }
+
+    fn run(&self, input: Input, gates: Gates) -> Result<Inference, EngineError> {
         self.network.run(input, gates)
     }
 

@@ -86,7 +86,7 @@ fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<M
     let sources = sources(&files, preprocessing::fixed_size(tensor), &mut warnings);
     let (contract, mut origins) = preprocessing::complete(&sources, tensor, &mut warnings)?;
     let values = batch * 3 * contract.size.iter().map(|side| *side as usize).product::<usize>();
-    let first_run = engine.run(&vec![0.0; values], Gates::Return).map_err(fail)?;
+    let first_run = engine.run(vec![0.0; values].into(), Gates::Return).map_err(fail)?;
     let output_activation = activation(files.manifest.output.activation, first_image(&first_run, classes), &mut warnings);
     let activation_origin = if files.manifest.output.activation.is_some() { "model.toml" } else { statement::DEFAULT };
     origins.insert("output.activation", activation_origin.to_owned());

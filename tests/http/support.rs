@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use senet::config::{AdmissionConfig, HttpConfig};
 use senet::http::{AppState, Phase, router};
 use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize};
-use senet::inference::{Engine, EngineError, Gates, Inference, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
+use senet::inference::{Engine, EngineError, Gates, Inference, Input, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
 use senet::kernels::{Activation, Gate, Simd};
 use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Origins, Parts, Pins, Source};
 use serde_json::Value;
@@ -56,7 +56,11 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
-    fn run(&self, _input: &[f32], gates: Gates) -> Result<Inference, EngineError> {
+    fn input(&self) -> Result<Input, EngineError> {
+        Ok([0.0; 3 * 4 * 4].into())
+    }
+
+    fn run(&self, _input: Input, gates: Gates) -> Result<Inference, EngineError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.act)()?;
         let all = vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];
