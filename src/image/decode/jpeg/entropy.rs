@@ -1,6 +1,6 @@
 //! From coded data to coefficients, block by block (ITU-T T.81, F.2 for sequential scans, G.2 for progressive ones).
 
-use super::huffman::{Bits, Fault, Table};
+use super::huffman::{Bits, END_OF_BLOCK, Fault, Table, step};
 use super::kernels::Block;
 use super::markers::{NATURAL_ORDER, Scan};
 
@@ -91,6 +91,31 @@ impl<'a> Entropy<'a> {
         }
         self.bits = bits;
         if at > 64 { Err(TOO_MANY) } else { Ok(()) }
+    }
+
+    /// Goes past the next block of the scan's component `of`.
+    ///
+    /// # Errors
+    /// As [`Self::whole_block`].
+    #[inline(always)]
+    pub(super) fn skip_block(&mut self, of: usize, dc: &Table, ac: &Table) -> Result<(), Fault> {
+        // A copy stays in registers.
+        let mut bits = self.bits;
+        bits.refill();
+        let (_, difference) = bits.symbol_and_value(dc)?;
+        self.predict(of, difference);
+        let mut at = 1;
+        while at < 64 {
+            // Enough for two lookups.
+            bits.fill();
+            at = match bits.skip_some(ac, at) {
+                Some(to) if to < 64 => bits.skip_some(ac, to).unwrap_or(to),
+                Some(end) => end,
+                None => at + step(bits.symbol_and_value(ac)?.0),
+            };
+        }
+        self.bits = bits;
+        if (65..END_OF_BLOCK).contains(&at) { Err(TOO_MANY) } else { Ok(()) }
     }
 
     /// The first bits of the next block's mean.
@@ -244,4 +269,51 @@ const TOO_MANY: Fault = "a block has too many coefficients";
 #[inline(always)]
 fn natural(at: usize) -> usize {
     usize::from(NATURAL_ORDER[at & 127]) & 63
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::standard_tables::STANDARD_TABLES;
+    use super::*;
+
+    /// The standard tables of luminance.
+    fn tables() -> [Table; 2] {
+        let table = |at: usize| {
+            let counts = STANDARD_TABLES[at + 1..].first_chunk().unwrap();
+            Table::new(counts, &STANDARD_TABLES[at + 17..][..counts.iter().map(|count| usize::from(*count)).sum()]).unwrap()
+        };
+        [table(0), table(29)]
+    }
+
+    /// Codes of which most are of short runs, so that blocks may be full.
+    fn dense() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(prop_oneof![Just(0x00), Just(0x24), Just(0x92), Just(0x49), any::<u8>()], 0..400)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_follows_a_skipped_block_is_what_follows_it_when_it_is_read(coded in prop_oneof![dense(), proptest::collection::vec(any::<u8>(), 0..400)]) {
+            let [dc, ac] = tables();
+            let (mut read, mut skipped) = (Entropy::new(&coded, 0), Entropy::new(&coded, 0));
+            for index in 0..40 {
+                let mut blocks = [[0; 64]; 2];
+                let result = read.whole_block(0, &dc, &ac, &mut blocks[0]);
+                if index % 3 == 2 {
+                    prop_assert_eq!(skipped.whole_block(0, &dc, &ac, &mut blocks[1]), result);
+                    prop_assert_eq!(blocks[0], blocks[1]);
+                } else {
+                    prop_assert_eq!(skipped.skip_block(0, &dc, &ac), result);
+                }
+                prop_assert_eq!(skipped.check(), read.check());
+                prop_assert_eq!(skipped.predictors, read.predictors);
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+    }
 }

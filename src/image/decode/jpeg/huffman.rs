@@ -1,5 +1,7 @@
 //! Huffman codes and the bits they are made of (ITU-T T.81, annexes C and F.2.2).
 
+use std::cell::OnceCell;
+
 /// Why coded data cannot be read.
 pub(super) type Fault = &'static str;
 
@@ -16,7 +18,17 @@ pub(super) struct Table {
     /// By length, what to add to a code for its symbol's place.
     offsets: [u16; 17],
     symbols: [u8; 256],
+    /// What the next bits amount to where values are not wanted.
+    skips: OnceCell<Box<[Skip; 1 << LOOKUP_BITS]>>,
 }
+
+/// What to add to the place in a block for a code that ends it.
+pub(super) const END_OF_BLOCK: usize = 128;
+
+/// Coefficients of which the lookup has at least the codes, if not the last one's value. Bits 0..6: how many bits to skip. Bits 6..16: what to add to the
+/// place in the block, [`END_OF_BLOCK`] included, or what leads to no place where not even one code is in the lookup.
+#[derive(Debug, Clone, Copy)]
+struct Skip(u16);
 
 /// Bits 0..8: how many bits to skip, 0 for codes that are longer than the lookup. Bits 8..16: the symbol. Bits 16..32: the value that follows the
 /// code, if it fits into the lookup as well and is then skipped with it; otherwise 0.
@@ -29,7 +41,7 @@ impl Table {
     /// # Errors
     /// When no prefix code has such lengths.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
-        let mut table = Self { lookup: [Entry(0); 1 << LOOKUP_BITS], ends: [0; 17], offsets: [0; 17], symbols: [0; 256] };
+        let mut table = Self { lookup: [Entry(0); 1 << LOOKUP_BITS], ends: [0; 17], offsets: [0; 17], symbols: [0; 256], skips: OnceCell::new() };
         table.symbols.get_mut(..symbols.len()).ok_or("a Huffman table has more than 256 codes")?.copy_from_slice(symbols);
         let (mut code, mut at) = (0_u32, 0_usize);
         for (length, count) in (1..=16).zip(counts) {
@@ -51,6 +63,11 @@ impl Table {
             code <<= 1;
         }
         Ok(table)
+    }
+
+    /// For tables of coefficients other than means.
+    fn skips(&self) -> &[Skip; 1 << LOOKUP_BITS] {
+        self.skips.get_or_init(|| Box::new(std::array::from_fn(|bits| Skip::new(&self.lookup, bits))))
     }
 
     /// The symbol and the length of a code that is longer than the lookup; `next` are the next 16 bits.
@@ -83,6 +100,43 @@ impl Entry {
 
     fn value(self) -> i16 {
         (self.0 >> 16) as i16
+    }
+}
+
+/// How much further in its block a symbol leads, [`END_OF_BLOCK`] if it is the last one.
+pub(super) fn step(symbol: u8) -> usize {
+    match (usize::from(symbol >> 4), symbol & 15) {
+        (15, 0) => 16,
+        (_, 0) => END_OF_BLOCK,
+        (run, _) => run + 1,
+    }
+}
+
+impl Skip {
+    const NOWHERE: Self = Self((64 << 6) as u16);
+
+    /// For the next `bits`, as many as the lookup has.
+    fn new(lookup: &[Entry; 1 << LOOKUP_BITS], bits: usize) -> Self {
+        let (mut skip, mut steps) = (0, 0);
+        while skip < LOOKUP_BITS && steps < END_OF_BLOCK {
+            let entry = lookup[(bits << skip) & (lookup.len() - 1)];
+            let size = u32::from(entry.symbol() & 15);
+            let code = entry.skip() - if entry.value() != 0 { size } else { 0 };
+            if code == 0 || skip + code > LOOKUP_BITS {
+                break;
+            }
+            skip += code + size;
+            steps += step(entry.symbol());
+        }
+        if skip == 0 { Self::NOWHERE } else { Self((skip | (steps as u32) << 6) as u16) }
+    }
+
+    fn bits(self) -> u32 {
+        u32::from(self.0 & 63)
+    }
+
+    fn steps(self) -> usize {
+        usize::from(self.0 >> 6)
     }
 }
 
@@ -207,6 +261,20 @@ impl<'a> Bits<'a> {
         (entry.value() != 0).then(|| {
             self.skip(entry.skip());
             (entry.symbol(), entry.value())
+        })
+    }
+
+    /// Skips some coefficients of a block, from the place `at` on, by a lookup; takes at most 25 bits of those available.
+    ///
+    /// Returns the place behind them, or [`END_OF_BLOCK`] behind it at the block's end. `None`, and nothing is skipped, where the lookup has no whole code,
+    /// or more than belongs to the block.
+    #[inline(always)]
+    pub(super) fn skip_some(&mut self, table: &Table, at: usize) -> Option<usize> {
+        let skip = table.skips()[self.peek(LOOKUP_BITS) as usize];
+        let to = at + skip.steps();
+        (to < 64 || (END_OF_BLOCK..END_OF_BLOCK + 64).contains(&to)).then(|| {
+            self.skip(skip.bits());
+            to
         })
     }
 

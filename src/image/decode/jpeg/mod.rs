@@ -59,10 +59,12 @@ fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Ma
             for (part, (of, sampling, dc, ac, steps)) in parts.iter().enumerate() {
                 for y in 0..sampling.vertical {
                     for x in 0..sampling.horizontal {
-                        let mut block = [0; 64];
-                        entropy.whole_block(part, dc, ac, &mut block)?;
                         if needed {
+                            let mut block = [0; 64];
+                            entropy.whole_block(part, dc, ac, &mut block)?;
                             renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps);
+                        } else {
+                            entropy.skip_block(part, dc, ac)?;
                         }
                     }
                 }

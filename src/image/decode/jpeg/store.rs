@@ -99,9 +99,9 @@ impl Store {
         let dc = |part: usize| tables[part].0;
         let ac = |part: usize| tables[part].1;
         match (frame.progressive, scan.band[0], scan.high_bit) {
-            (false, ..) => self.walk(frame, scan, entropy, |entropy, part, block| {
-                let mut unneeded = [0; 64];
-                entropy.whole_block(part, dc(part)?, ac(part)?, block.coefficients.unwrap_or(&mut unneeded))
+            (false, ..) => self.walk(frame, scan, entropy, |entropy, part, block| match block.coefficients {
+                Some(block) => entropy.whole_block(part, dc(part)?, ac(part)?, block),
+                None => entropy.skip_block(part, dc(part)?, ac(part)?),
             }),
             (true, 0, 0) => self.walk(frame, scan, entropy, |entropy, part, block| entropy.mean(part, dc(part)?, scan, block)),
             (true, 0, _) => self.walk(frame, scan, entropy, |entropy, _, block| {
