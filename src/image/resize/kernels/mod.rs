@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(test)]
 mod properties;
 mod scalar;
@@ -10,6 +12,8 @@ use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 use self::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use self::avx512::{Avx512, Lanes};
 
 /// Bits behind the point of a weight: 32 less 8 for the sample and 2 for the overshoot of the filters.
 pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -31,18 +35,31 @@ pub(super) struct Taps {
     weights: Vec<Four>,
     /// The largest of all pixels' first byte, twelve bytes for each of its fours, and four more.
     reach: usize,
+    /// All of it as AVX-512 takes it, where there is AVX-512, and it can.
+    #[cfg(target_arch = "x86_64")]
+    lanes: Option<Lanes>,
 }
 
 impl Taps {
     /// Takes the source pixels of every pixel, and their weights.
     pub(super) fn new<'a>(pixels: impl Iterator<Item = (Range<usize>, &'a [i32])>) -> Self {
-        let mut taps = Self { places: Vec::new(), weights: Vec::new(), reach: 0 };
+        let mut taps = Self {
+            places: Vec::new(),
+            weights: Vec::new(),
+            reach: 0,
+            #[cfg(target_arch = "x86_64")]
+            lanes: None,
+        };
         for (sources, weights) in pixels {
             let (first, before) = (3 * sources.start, taps.weights.len());
             taps.weights.extend(weights.chunks(4).map(|some| std::array::from_fn(|at| some.get(at).copied().unwrap_or(0))));
             let fours = taps.weights.len() - before;
             taps.places.push((first, fours));
             taps.reach = taps.reach.max(first + 12 * fours + 4);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if matches!(Kernels::detect(), Kernels::Avx512(_)) {
+            taps.lanes = Lanes::new(&taps);
         }
         taps
     }
@@ -73,12 +90,16 @@ pub(super) enum Kernels {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Kernels {
     pub(super) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(proof) = Avx2::detect() {
+        if let Some(proof) = Avx512::detect() {
+            return Self::Avx512(proof);
+        } else if let Some(proof) = Avx2::detect() {
             return Self::Avx2(proof);
         }
         Self::Scalar
@@ -93,6 +114,8 @@ impl Kernels {
             Self::Scalar => scalar::filter_rows(rows, taps, target),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(proof) => proof.filter_rows(rows, taps, target),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(proof) => proof.filter_rows(rows, taps, target),
         }
     }
 
@@ -105,6 +128,8 @@ impl Kernels {
             Self::Scalar => scalar::sum_rows(samples, stride, weights, target),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(proof) => proof.sum_rows(samples, stride, weights, target),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(proof) => proof.sum_rows(samples, stride, weights, target),
         }
     }
 }

@@ -8,14 +8,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The instruction set to be compared; where there is none, says so once, past the capture of the test harness.
-fn other() -> Option<Kernels> {
+/// The instruction sets to be compared; those that this machine lacks are named once, past the capture of the test harness.
+fn others() -> Vec<Kernels> {
     static SAY: Once = Once::new();
-    let best = Kernels::detect();
-    if best == Kernels::Scalar {
-        SAY.call_once(|| std::io::stderr().write_all(b"skipped: avx2 of resize: this machine has none\n").expect("standard error is open"));
-    }
-    (best != Kernels::Scalar).then_some(best)
+    #[cfg(target_arch = "x86_64")]
+    let all = [("avx2", Avx2::detect().map(Kernels::Avx2)), ("avx512", Avx512::detect().map(Kernels::Avx512))];
+    #[cfg(not(target_arch = "x86_64"))]
+    let all = [("vectors", None)];
+    SAY.call_once(|| {
+        for (name, _) in all.iter().filter(|(_, kernels)| kernels.is_none()) {
+            writeln!(std::io::stderr(), "skipped: {name} of resize: this machine has none").expect("standard error is open");
+        }
+    });
+    all.into_iter().filter_map(|(_, kernels)| kernels).collect()
 }
 
 /// Where a pixel's sources begin, and their weights.
@@ -23,7 +28,8 @@ type Pixel = (usize, Vec<i32>);
 
 fn pixels() -> impl Strategy<Value = Vec<Pixel>> {
     let weight = prop_oneof![any::<i32>(), -(1 << 22)..(1 << 22), -(1 << 16)..(1 << 16), Just(1 << 15), Just(-1 << 15)];
-    vec((0..60_usize, vec(weight, 0..14)), 0..20)
+    // Anywhere, or so near to each other that one vector may have the sources of several.
+    prop_oneof![vec((0..60_usize, vec(weight.clone(), 0..14)), 0..20), vec((0..18_usize, vec(weight, 0..7)), 0..20)]
 }
 
 fn taps(pixels: &[Pixel]) -> Taps {
@@ -41,19 +47,22 @@ fn filtered(kernels: Kernels, samples: &[u8], taps: &Taps) -> Vec<u8> {
 proptest! {
     #[test]
     fn filtered_rows_are_equal(pixels in pixels(), samples in vec(any::<u8>(), 400)) {
-        let (Some(kernels), taps) = (other(), taps(&pixels)) else { return Ok(()) };
-        prop_assert_eq!(filtered(kernels, &samples, &taps), filtered(Kernels::Scalar, &samples, &taps));
+        let taps = taps(&pixels);
+        for kernels in others() {
+            prop_assert_eq!(filtered(kernels, &samples, &taps), filtered(Kernels::Scalar, &samples, &taps), "{:?}", kernels);
+        }
     }
 
     #[test]
     fn summed_rows_are_equal(samples in vec(any::<u8>(), 900), weights in vec(any::<i32>(), 0..8), width in 0..110_usize, gap in 0..10_usize) {
-        let Some(kernels) = other() else { return Ok(()) };
         let summed = |kernels: Kernels| {
             let mut target = vec![7; width];
             kernels.sum_rows(&samples, width + gap, &weights, &mut target);
             target
         };
-        prop_assert_eq!(summed(kernels), summed(Kernels::Scalar));
+        for kernels in others() {
+            prop_assert_eq!(summed(kernels), summed(Kernels::Scalar), "{:?}", kernels);
+        }
     }
 
     #[test]
@@ -89,7 +98,7 @@ fn rounded(products: impl Iterator<Item = (u8, i32)>) -> u8 {
 fn no_byte_is_read_that_a_row_need_not_have() {
     let taps = taps(&[(3, vec![1 << 22; 4]), (0, vec![])]);
     assert_eq!(taps.reach(), 25, "three bytes for each of seven pixels, and four");
-    for kernels in [Kernels::Scalar, Kernels::detect()] {
+    for kernels in [Kernels::Scalar].into_iter().chain(others()) {
         let short = std::panic::catch_unwind(|| kernels.filter_rows([&[0; 24]; ROWS], &taps, &mut [0; 24]));
         assert!(short.is_err(), "{kernels:?}");
         let narrow = std::panic::catch_unwind(|| kernels.filter_rows([&[0; 25]; ROWS], &taps, &mut [0; 23]));
