@@ -61,8 +61,8 @@ fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Ma
                     for x in 0..sampling.horizontal {
                         if needed {
                             let mut block = [0; 64];
-                            entropy.whole_block(part, dc, ac, &mut block)?;
-                            renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps);
+                            let varies = entropy.whole_block(part, dc, ac, &mut block)?;
+                            renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps, varies);
                         } else {
                             entropy.skip_block(part, dc, ac)?;
                         }

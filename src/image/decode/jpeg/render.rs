@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::super::super::Region;
-use super::kernels::{Block, Kernels, ycc_pixel_to_rgb};
+use super::kernels::{self, Block, Kernels, ycc_pixel_to_rgb};
 use super::markers::{BLOCK, Color, Component, Frame, Sampling};
 
 /// How far beside a pixel the samples lie, at most, that it is made of, in pixels.
@@ -175,12 +175,18 @@ impl<'a> Renderer<'a> {
         self.mcus[0].contains(&mcu_x) && self.mcus[1].contains(&mcu_y)
     }
 
-    /// Takes a block of component `of` in a needed MCU: number `x` in its row, in row `y` of the row of MCUs.
+    /// Takes a block of component `of` in a needed MCU: number `x` in its row, in row `y` of the row of MCUs; one that does not vary has no
+    /// coefficients but the mean.
     #[inline(always)]
-    pub(super) fn transform(&mut self, of: usize, [x, y]: [usize; 2], block: &Block, steps: &Block) {
+    pub(super) fn transform(&mut self, of: usize, [x, y]: [usize; 2], block: &Block, steps: &Block, varies: bool) {
         let strip = &mut self.strips[of];
         let first = (1 + BLOCK * y) * strip.stride + BLOCK * (x - strip.first);
-        self.kernels.inverse_transform(block, steps, &mut strip.samples[first..], strip.stride);
+        let samples = &mut strip.samples[first..];
+        if varies {
+            self.kernels.inverse_transform(block, steps, samples, strip.stride);
+        } else {
+            kernels::fill(block[0].wrapping_mul(steps[0]), samples, strip.stride);
+        }
     }
 
     /// Makes pixels of the row `mcu_y` of MCUs, all of whose needed blocks have been taken, except for the last row of pixels.

@@ -18,7 +18,7 @@ pub(super) struct Store {
 
 /// The coefficients of a component.
 struct Plane {
-    /// Which coefficients of every block are not zero, as [`Partial`] has it.
+    /// Which coefficients of every block are not zero, as [`Partial`] has it; of sequential scans, whether any may be.
     nonzero: Vec<u64>,
     /// The blocks whose pixels are wanted.
     blocks: Vec<Block>,
@@ -100,7 +100,11 @@ impl Store {
         let ac = |part: usize| tables[part].1;
         match (frame.progressive, scan.band[0], scan.high_bit) {
             (false, ..) => self.walk(frame, scan, entropy, |entropy, part, block| match block.coefficients {
-                Some(block) => entropy.whole_block(part, dc(part)?, ac(part)?, block),
+                Some(coefficients) => {
+                    let varies = entropy.whole_block(part, dc(part)?, ac(part)?, coefficients)?;
+                    *block.nonzero = u64::from(varies);
+                    Ok(())
+                }
                 None => entropy.skip_block(part, dc(part)?, ac(part)?),
             }),
             (true, 0, 0) => self.walk(frame, scan, entropy, |entropy, part, block| entropy.mean(part, dc(part)?, scan, block)),
@@ -159,8 +163,8 @@ impl Store {
                 let Some(steps) = &plane.steps else { continue };
                 let high = component.sampling.vertical;
                 for y in 0..high {
-                    for (x, block) in plane.row(mcu_y * high + y) {
-                        renderer.transform(of, [x, y], block, steps);
+                    for (x, block, varies) in plane.row(mcu_y * high + y) {
+                        renderer.transform(of, [x, y], block, steps, varies);
                     }
                 }
             }
@@ -195,10 +199,11 @@ impl Plane {
         Partial { nonzero: &mut self.nonzero[y * self.size[0] + x], coefficients }
     }
 
-    /// The blocks of the row `y` that are kept, and their columns.
-    fn row(&self, y: usize) -> impl Iterator<Item = (usize, &Block)> {
+    /// The blocks of the row `y` that are kept, their columns, and whether they have coefficients other than the mean.
+    fn row(&self, y: usize) -> impl Iterator<Item = (usize, &Block, bool)> {
         let [columns, rows] = &self.kept;
         let first = if rows.contains(&y) { (y - rows.start) * columns.len() } else { self.blocks.len() };
-        columns.clone().zip(&self.blocks[first..])
+        let varies = move |x: usize| self.nonzero[y * self.size[0] + x] != 0;
+        columns.clone().zip(&self.blocks[first..]).map(move |(x, block)| (x, block, varies(x)))
     }
 }

@@ -34,6 +34,12 @@ pub(super) enum Kernels {
     Avx2(Avx2),
 }
 
+/// The samples of a block of nothing but its mean: what [`Kernels::inverse_transform`] makes of it.
+pub(super) fn fill(mean: i16, samples: &mut [u8], stride: usize) {
+    let sample = (((i32::from(mean) + 4) >> 3) + 128).clamp(0, 255) as u8;
+    samples.chunks_mut(stride).take(8).filter_map(<[u8]>::first_chunk_mut).for_each(|row| *row = [sample; 8]);
+}
+
 /// Calls the function of this name at the instruction set.
 macro_rules! dispatch {
     ($kernels:expr, $function:ident($($argument:expr),*)) => {
@@ -58,12 +64,6 @@ impl Kernels {
     ///
     /// Exact for coefficients that come of 8-bit samples; larger ones give some sample.
     pub(super) fn inverse_transform(self, block: &Block, steps: &Block, samples: &mut [u8], stride: usize) {
-        if block[1..].iter().all(|coefficient| *coefficient == 0) {
-            let mean = (i32::from(block[0].wrapping_mul(steps[0])) + 4) >> 3;
-            let sample = (mean + 128).clamp(0, 255) as u8;
-            samples.chunks_mut(stride).take(8).filter_map(<[u8]>::first_chunk_mut).for_each(|row| *row = [sample; 8]);
-            return;
-        }
         dispatch!(self, inverse_transform(block, steps, samples, stride));
     }
 

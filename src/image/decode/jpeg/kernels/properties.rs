@@ -31,6 +31,18 @@ fn coefficients() -> impl Strategy<Value = Block> {
     uniform::<_, 64>(prop_oneof![5 => Just(0), 3 => -30..30_i16, 1 => any::<i16>()])
 }
 
+#[test]
+fn a_block_of_nothing_but_its_mean_is_filled_as_it_would_be_transformed() {
+    for mean in i16::MIN..=i16::MAX {
+        let mut samples = [9; 64];
+        fill(mean, &mut samples, 8);
+        let block = std::array::from_fn(|at| if at == 0 { mean } else { 0 });
+        for kernels in [Kernels::Scalar].into_iter().chain(other()) {
+            assert_eq!(transformed(kernels, &block, &[1; 64], 8), samples, "{kernels:?}, {mean}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn transforms_are_equal(block in coefficients(), steps in uniform::<_, 64>(prop_oneof![0..256_i16, any::<i16>()]), stride in 8..40_usize) {
