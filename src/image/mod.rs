@@ -2,6 +2,7 @@
 
 mod contract;
 mod decode;
+mod kernels;
 mod part;
 mod preprocess;
 mod resize;

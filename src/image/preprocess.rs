@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use super::kernels::{Kernels, Normalisation};
 use super::resize::{Window, resize, sources};
 use super::{Color, CropOffset, InputContract, Layout, Part, Region, Resize};
 
@@ -98,9 +99,9 @@ fn margin(length: u32, kept: u32, resize: Resize) -> usize {
 }
 
 /// The 8-bit value around a picture that does not fill one channel.
-fn background(contract: &InputContract, channel: usize) -> usize {
+fn background(contract: &InputContract, channel: usize) -> u8 {
     let mean = (255.0 * f64::from(contract.mean[channel])).round_ties_even();
-    if contract.resize == Resize::Border { usize::from(mean.clamp(0.0, 255.0) as u8) } else { 0 }
+    if contract.resize == Resize::Border { mean.clamp(0.0, 255.0) as u8 } else { 0 }
 }
 
 /// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size and layout.
@@ -111,11 +112,11 @@ fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputC
     let top = margin(contract.size[0], kept_height, contract.resize);
     let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
     let places = (top..).map(|y| y * width + left..y * width + left + kept_width as usize);
-    let tables = [0, 1, 2].map(|channel| table(contract, channel));
-    let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| tables[channel][background(contract, channel)]));
+    let channels = [0, 1, 2].map(|channel| Normalisation { scale: contract.scale, mean: contract.mean[channel], std: contract.std[channel] });
+    let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| channels[channel].of(background(contract, channel))));
     match contract.layout {
-        Layout::Nchw => write_planes(rows.zip(places), contract.color, tables, blank, tensor),
-        Layout::Nhwc => write_pixels(rows.zip(places), contract.color, &tables, blank, tensor.as_chunks_mut().0),
+        Layout::Nchw => write_planes(rows.zip(places), contract.color, channels, blank, tensor),
+        Layout::Nhwc => write_pixels(rows.zip(places), contract.color, channels, blank, tensor.as_chunks_mut().0),
     }
 }
 
@@ -123,23 +124,21 @@ fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputC
 fn write_planes<'a>(
     rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
     color: Color,
-    mut tables: [[f32; 256]; 3],
+    mut channels: [Normalisation; 3],
     blank: Option<[f32; 3]>,
     tensor: &mut [f32],
 ) {
-    let area = (tensor.len() / 3).max(1);
-    let mut planes: Vec<&mut [f32]> = tensor.chunks_exact_mut(area).collect();
+    let (first, rest) = tensor.split_at_mut(tensor.len() / 3);
+    let (second, third) = rest.split_at_mut(first.len());
+    let mut planes = [first, second, third];
     planes.iter_mut().zip(blank.into_iter().flatten()).for_each(|(plane, blank)| plane.fill(blank));
     if color == Color::Bgr {
         planes.reverse();
-        tables.reverse();
+        channels.reverse();
     }
+    let kernels = Kernels::detect();
     for (row, place) in rows {
-        let mut lines = planes.iter_mut().map(|plane| plane[place.clone()].iter_mut());
-        let mut next = || lines.next().unwrap_or_default();
-        for (pixel, ((red, green), blue)) in row.iter().zip(next().zip(next()).zip(next())) {
-            [*red, *green, *blue] = look_up(&tables, *pixel);
-        }
+        kernels.normalise(row, &channels, planes.each_mut().map(|plane| &mut plane[place.clone()]));
     }
 }
 
@@ -147,7 +146,7 @@ fn write_planes<'a>(
 fn write_pixels<'a>(
     rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
     color: Color,
-    tables: &[[f32; 256]; 3],
+    channels: [Normalisation; 3],
     blank: Option<[f32; 3]>,
     pixels: &mut [[f32; 3]],
 ) {
@@ -155,19 +154,10 @@ fn write_pixels<'a>(
     for (row, place) in rows {
         for (pixel, values) in row.iter().zip(&mut pixels[place]) {
             let [red, green, blue] = *pixel;
-            *values = look_up(tables, if color == Color::Bgr { [blue, green, red] } else { *pixel });
+            let levels = if color == Color::Bgr { [blue, green, red] } else { *pixel };
+            *values = std::array::from_fn(|channel| channels[channel].of(levels[channel]));
         }
     }
-}
-
-#[inline(always)]
-fn look_up(tables: &[[f32; 256]; 3], [first, second, third]: [u8; 3]) -> [f32; 3] {
-    [tables[0][usize::from(first)], tables[1][usize::from(second)], tables[2][usize::from(third)]]
-}
-
-/// What every 8-bit value becomes in one channel.
-fn table(contract: &InputContract, channel: usize) -> [f32; 256] {
-    std::array::from_fn(|value| (value as f32 * contract.scale - contract.mean[channel]) / contract.std[channel])
 }
 
 #[cfg(test)]

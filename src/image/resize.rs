@@ -3,16 +3,11 @@
 //! `fast_image_resize` has weights of 16 bits and filters vertically first, where Pillow has 22 bits and mostly filters horizontally first; the
 //! two differ by a level here and there. Only the window that a crop keeps is computed, with the weights of the whole resize.
 
-mod kernels;
-
 use std::ops::Range;
 
-use self::kernels::{Kernels, ROWS, Taps};
+use super::kernels::{Kernels, ROWS, Taps};
 use super::weights::{Axis, Filter, Weights};
 use super::{Interpolation, Part, Region};
-
-/// Bits behind the point of a weight.
-pub(super) const PRECISION_BITS: u32 = kernels::PRECISION_BITS;
 
 /// A window of a resized picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 use std::ops::Range;
 
 use super::Interpolation;
-use super::resize::PRECISION_BITS;
+use super::kernels::PRECISION_BITS;
 
 /// One dimension of a resize.
 pub(super) struct Axis {

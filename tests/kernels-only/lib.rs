@@ -7,6 +7,6 @@ pub mod kernels;
 #[path = "../../src/image/decode/jpeg/kernels/mod.rs"]
 mod jpeg;
 
-#[allow(dead_code, reason = "only the resize around them uses all of it")]
-#[path = "../../src/image/resize/kernels/mod.rs"]
-mod resize;
+#[allow(dead_code, reason = "only the preprocessing around them uses all of it")]
+#[path = "../../src/image/kernels/mod.rs"]
+mod image;

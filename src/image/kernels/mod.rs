@@ -1,4 +1,4 @@
-//! The arithmetic of a resize on whole rows, at every instruction set; the results are the same at all. Knows nothing outside this folder.
+//! The arithmetic of preprocessing on whole rows, at every instruction set; the results are the same at all. Knows nothing outside this folder.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -84,6 +84,21 @@ impl Taps {
     }
 }
 
+/// What the levels of one channel become: `(level · scale − mean) / std`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Normalisation {
+    pub(super) scale: f32,
+    pub(super) mean: f32,
+    pub(super) std: f32,
+}
+
+impl Normalisation {
+    #[inline(always)]
+    pub(super) fn of(&self, level: u8) -> f32 {
+        (f32::from(level) * self.scale - self.mean) / self.std
+    }
+}
+
 /// What this machine runs best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernels {
@@ -130,6 +145,17 @@ impl Kernels {
             Self::Avx2(proof) => proof.sum_rows(samples, stride, weights, target),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(proof) => proof.sum_rows(samples, stride, weights, target),
+        }
+    }
+
+    /// Writes each channel of some pixels to a plane of its own, normalised; the shortest of pixels and planes counts.
+    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
+        match self {
+            Self::Scalar => scalar::normalise(pixels, channels, planes),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.normalise(pixels, channels, planes),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(proof) => proof.normalise(pixels, channels, planes),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Avx2, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
+use super::{Avx2, Normalisation, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
 
 /// Samples that are made at once.
 const SAMPLES: usize = 16;
@@ -30,6 +30,10 @@ impl Avx512 {
     pub(super) fn sum_rows(self, samples: &[u8], stride: usize, weights: &[i32], target: &mut [u8]) {
         // SAFETY: `self` proves AVX-512.
         unsafe { sum_rows(samples, stride, weights, target) }
+    }
+
+    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
+        self.0.normalise(pixels, channels, planes);
     }
 }
 

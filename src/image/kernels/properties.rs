@@ -17,7 +17,7 @@ fn others() -> Vec<Kernels> {
     let all = [("vectors", None)];
     SAY.call_once(|| {
         for (name, _) in all.iter().filter(|(_, kernels)| kernels.is_none()) {
-            writeln!(std::io::stderr(), "skipped: {name} of resize: this machine has none").expect("standard error is open");
+            writeln!(std::io::stderr(), "skipped: {name} of preprocessing: this machine has none").expect("standard error is open");
         }
     });
     all.into_iter().filter_map(|(_, kernels)| kernels).collect()
@@ -62,6 +62,23 @@ proptest! {
         };
         for kernels in others() {
             prop_assert_eq!(summed(kernels), summed(Kernels::Scalar), "{:?}", kernels);
+        }
+    }
+
+    #[test]
+    fn normalised_planes_are_equal(
+        pixels in vec(any::<[u8; 3]>(), 0..60),
+        lengths in [0..60_usize, 0..60_usize, 0..60_usize],
+        constants in [[-3.0..3.0_f32, -300.0..300.0_f32, 0.001..300.0_f32], [-3.0..3.0_f32, -1.0..1.0_f32, 0.1..2.0_f32]],
+    ) {
+        let [first, last] = constants.map(|[scale, mean, std]| Normalisation { scale, mean, std });
+        let normalised = |kernels: Kernels| {
+            let mut planes = lengths.map(|length| vec![7.0; length]);
+            kernels.normalise(&pixels, &[first, last, first], planes.each_mut().map(Vec::as_mut_slice));
+            planes
+        };
+        for kernels in others() {
+            prop_assert_eq!(normalised(kernels), normalised(Kernels::Scalar), "{:?}", kernels);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Plain Rust, the reference.
 
-use super::{PRECISION_BITS, ROUNDING, ROWS, Taps};
+use super::{Normalisation, PRECISION_BITS, ROUNDING, ROWS, Taps};
 
 pub(super) fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, target: &mut [u8]) {
     assert!(rows.iter().all(|row| row.len() >= taps.reach()), "a row is shorter than its taps reach");
@@ -36,6 +36,14 @@ pub(super) fn sum_rows(samples: &[u8], stride: usize, weights: &[i32], target: &
     for (x, target) in (width - rest.len()..width).zip(rest) {
         let products = weights.iter().enumerate().map(|(y, weight)| multiply(samples[y * stride + x], *weight));
         *target = to_sample(products.fold(ROUNDING, i32::wrapping_add));
+    }
+}
+
+#[inline(always)]
+pub(super) fn normalise(pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
+    let ([of_first, of_second, of_third], [first, second, third]) = (*channels, planes);
+    for (((pixel, first), second), third) in pixels.iter().zip(first).zip(second).zip(third) {
+        (*first, *second, *third) = (of_first.of(pixel[0]), of_second.of(pixel[1]), of_third.of(pixel[2]));
     }
 }
 
