@@ -75,7 +75,17 @@ impl Network {
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
-            Ok(Self { plan, idle, idle_inputs: Mutex::default(), input_shape: input_shape.to_vec(), output_shape, se_blocks, operators, unlowered, flops })
+            Ok(Self {
+                plan,
+                idle,
+                idle_inputs: Mutex::default(),
+                input_shape: input_shape.to_vec(),
+                output_shape,
+                se_blocks,
+                operators,
+                unlowered,
+                flops,
+            })
         })
     }
 

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, Segment, Taps, map_kernels, segments};
+use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, ROW_DISTANCE, Segment, Taps, map_kernels, segments};
 use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
 };
@@ -29,6 +29,7 @@ const LANES: usize = 4;
 /// Fills the registers with sums, less what weights and a pixel take.
 const PANEL_SIZE: PanelSize = PanelSize { lanes: LANES, usual: 4, widest: 4 };
 const PIXELS: [usize; 4] = [8, 8, 8, 6];
+const ROW_PIXELS: [usize; 2] = [16, 12];
 
 #[inline]
 #[target_feature(enable = "neon")]

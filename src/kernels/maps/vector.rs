@@ -1,8 +1,8 @@
 //! The map kernels in terms of vectors, stamped once per instruction set beside `kernels::vector`, whose primitives they use.
 //!
 //! Some more are needed: `spread::<I>(v)`, of every four lanes the I-th in all four; `prefetch(p)`, which asks for the cache line at p, wherever that
-//! points, or does nothing; `panel_size()`, and the constants `PIXELS`, pixels computed together for panels of 1, 2, 3 and 4 vectors, and
-//! `or_nan(v, a)`, which is NaN where `a` is and else `v`.
+//! points, or does nothing; `panel_size()`, `or_nan(v, a)`, which is NaN where `a` is and else `v`, and the constants `PIXELS`, pixels computed together
+//! for panels of 1, 2, 3 and 4 vectors, and `ROW_PIXELS`, the same for 1 and 2 vectors where the compiler knows how far apart they are.
 
 /// Pixels whose panels are computed one after the other while what they read of the input stays in the first cache.
 pub(in crate::kernels) const CHUNK: usize = 96;
@@ -54,6 +54,9 @@ pub(in crate::kernels) fn segments(taps: Taps) -> Vec<Segment> {
         })
         .collect()
 }
+
+/// Values between the first taps of two neighbouring pixels where a convolution begins with every other pixel of a picture.
+pub(in crate::kernels) const ROW_DISTANCE: usize = 6;
 
 macro_rules! map_kernels {
     ($proof:ident, $features:literal) => {
@@ -157,7 +160,22 @@ macro_rules! map_kernels {
             let rest = output.pixels().len();
             // Chunks of one size, so that the last one is not a small one.
             let size = rest.div_ceil(rest.div_ceil(CHUNK).max(1)).next_multiple_of(PIXELS[PANEL_SIZE.usual - 1]).min(CHUNK);
-            for (y, columns) in output.rows() {
+            let narrow = narrow_panel(convolution, panels, &segments, &input.layout).filter(|_| shortcut.is_none());
+            for (y, mut columns) in output.rows() {
+                if let Some((panel, taps)) = narrow {
+                    let pixels = ROW_PIXELS[panel.vectors - 1];
+                    while columns.len() >= pixels {
+                        let from = &input.data[first_tap(window, &input.layout, y, columns.start)..];
+                        // SAFETY: the taps of all pixels are inside `input`, as the caller answers for, and the panel is that of all channels.
+                        unsafe {
+                            match panel.vectors {
+                                1 => row_tile::<{ ROW_PIXELS[0] }, 1>(convolution, panel, taps, from, [y, columns.start], output),
+                                _ => row_tile::<{ ROW_PIXELS[1] }, 2>(convolution, panel, taps, from, [y, columns.start], output),
+                            }
+                        }
+                        columns.start += pixels;
+                    }
+                }
                 for (x, pixel) in columns.clone().zip(output.pixels_of_row(y, columns)) {
                     chunk.inputs[chunk.pixels] = first_tap(window, &input.layout, y, x);
                     chunk.outputs[chunk.pixels] = pixel.as_mut_ptr();
@@ -172,6 +190,73 @@ macro_rules! map_kernels {
             }
             // SAFETY: as above.
             unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data, shortcut.map(|s| s.data)) };
+        }
+
+        /// The only panel and the taps of a convolution that [`row_tile`] computes.
+        fn narrow_panel<'a>(c: &Convolution, panels: &'a [Panel], segments: &'a [Segment], input: &Layout) -> Option<(&'a Panel, &'a Taps)> {
+            let ([panel], [Segment { taps, .. }]) = (panels, segments) else { return None };
+            let distance = c.shape.window.stride[1] * input.stride;
+            (panel.vectors <= ROW_PIXELS.len() && taps.columns == 1 && distance == ROW_DISTANCE && c.slopes.is_empty() && !c.quads)
+                .then_some((panel, taps))
+        }
+
+        /// `P` neighbouring pixels whose taps begin `ROW_DISTANCE` values apart: no register has to say where each is, and more are left for sums.
+        ///
+        /// # Safety
+        /// All taps of the pixels must lie in the input, and the panel must have `V` vectors and all channels of the output. `input` begins with the first
+        /// tap of the pixel at `y` and `x`.
+        #[target_feature(enable = $features)]
+        unsafe fn row_tile<const P: usize, const V: usize>(
+            c: &Convolution,
+            panel: &Panel,
+            taps: &Taps,
+            input: &[f32],
+            [y, x]: [usize; 2],
+            output: &mut MapMut<'_>,
+        ) {
+            let mut to = [std::ptr::null_mut(); P];
+            for (to, pixel) in to.iter_mut().zip(output.pixels_of_row(y, x..x + P)) {
+                *to = pixel.as_mut_ptr().cast();
+            }
+            let mut sums = [[splat(0.0); V]; P];
+            // SAFETY: the caller's.
+            unsafe {
+                let bias = c.bias.as_ptr().add(panel.bias).cast::<[f32; LANES]>();
+                for v in 0..V {
+                    let bias = load(&*bias.add(v));
+                    for p in 0..P {
+                        sums[p][v] = bias;
+                    }
+                }
+                add_row(input.as_ptr(), taps, c.weights.as_ptr().add(panel.weights), &mut sums);
+                store_tile(sums, to, panel.outputs - (V - 1) * LANES, c.nonlinearity);
+            }
+        }
+
+        /// # Safety
+        /// As for `tile`, of pixels that begin `ROW_DISTANCE` values apart.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn add_row<const P: usize, const V: usize>(pixels: *const f32, taps: &Taps, weights: *const f32, sums: &mut [[Vector; V]; P]) {
+            let mut weights = weights.cast::<[f32; LANES]>();
+            // SAFETY: the caller's.
+            unsafe {
+                for row in 0..taps.rows {
+                    for at in row * taps.row_step..row * taps.row_step + taps.depth {
+                        let mut w = [splat(0.0); V];
+                        for v in 0..V {
+                            w[v] = load(&*weights.add(v));
+                        }
+                        for p in 0..P {
+                            let x = splat(*pixels.add(at + p * ROW_DISTANCE));
+                            for v in 0..V {
+                                sums[p][v] = fma(x, w[v], sums[p][v]);
+                            }
+                        }
+                        weights = weights.add(V);
+                    }
+                }
+            }
         }
 
         /// # Safety
