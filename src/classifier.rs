@@ -191,7 +191,8 @@ impl Classifier {
         let decode = start.elapsed();
         ticket.check()?;
         let mut input = model.engine().input()?;
-        preprocess_into(picture, contract, &mut input);
+        let arrangement = input.arrangement().unwrap_or(contract.layout.into());
+        preprocess_into(picture, contract, arrangement, &mut input);
         let preprocess = start.elapsed() - decode;
         ticket.check()?;
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };

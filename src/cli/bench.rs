@@ -191,11 +191,11 @@ mod tests {
     struct Fake(NetworkSummary);
 
     impl Engine for Fake {
-        fn input(&self) -> Result<Input, EngineError> {
-            Ok([0.0; 3].into())
+        fn input(&self) -> Result<Input<'static>, EngineError> {
+            Ok(vec![0.0; 3].into())
         }
 
-        fn run(&self, input: Input, _gates: Gates) -> Result<Inference, EngineError> {
+        fn run(&self, input: Input<'_>, _gates: Gates) -> Result<Inference, EngineError> {
             match input.len() {
                 3 => Ok(Inference { logits: vec![0.0], gates: vec![] }),
                 actual => Err(EngineError::InputLength { actual, expected: 3 }),

@@ -19,6 +19,6 @@ mod tests;
 
 pub use block::SeBlockInfo;
 pub use declutter::declutter;
-pub use lower::{Lowering, Reason, Unlowered, lower};
+pub use lower::{Lowering, Reason, Unlowered, feed_map, lower};
 pub use names::ParameterNames;
 pub use rewrite::fuse_squeeze_excite;

@@ -11,4 +11,4 @@ mod weights;
 pub use contract::{Color, ContractError, CropOffset, InputContract, Interpolation, Layout, Resize};
 pub use decode::{DecodeError, Decoded, Format, ImageInfo, Limits, decode, decode_part};
 pub use part::{Part, Region};
-pub use preprocess::{needed, preprocess, preprocess_into};
+pub use preprocess::{Arrangement, needed, preprocess, preprocess_into};

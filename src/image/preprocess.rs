@@ -10,9 +10,7 @@
 //! megapixels (8000×6250) and a network of 224×224, beside the 150 MB of the decoded picture itself, or
 //! the part of it that is [`needed`].
 
-use std::ops::Range;
-
-use super::kernels::{Kernels, Normalisation};
+use super::kernels::{Channels, Kernels, Normalisation};
 use super::resize::{Window, resize, sources};
 use super::{Color, CropOffset, InputContract, Layout, Part, Region, Resize};
 
@@ -29,20 +27,41 @@ pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
 /// When `picture` is a part that lacks pixels which are [`needed`].
 pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32> {
     let mut tensor = vec![0.0; 3 * contract.size.iter().map(|side| *side as usize).product::<usize>()];
-    preprocess_into(picture, contract, &mut tensor);
+    preprocess_into(picture, contract, contract.layout.into(), &mut tensor);
     tensor
 }
 
-/// As [`preprocess`], to a `tensor` whose values may be anything before.
+/// How the values of a picture lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrangement {
+    /// `[3, H, W]`
+    Planes,
+    /// `[H + 2 · border, W + 2 · border, 3]`, of which the border is left alone.
+    Pixels {
+        /// Pixels on every side.
+        border: usize,
+    },
+}
+
+impl From<Layout> for Arrangement {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Nchw => Self::Planes,
+            Layout::Nhwc => Self::Pixels { border: 0 },
+        }
+    }
+}
+
+/// As [`preprocess`], to a `tensor` of some arrangement, whose values may be anything before.
 ///
 /// # Panics
-/// When `tensor` has not `3 · H · W` values, and as [`preprocess`].
-pub fn preprocess_into(picture: impl Into<Part>, contract: &InputContract, tensor: &mut [f32]) {
+/// When `tensor` has not as many values, and as [`preprocess`].
+pub fn preprocess_into(picture: impl Into<Part>, contract: &InputContract, arrangement: Arrangement, tensor: &mut [f32]) {
     let picture = picture.into();
     let window = window(picture.size, contract);
     let kept = resize(&picture, &window, contract.interpolation);
     drop(picture);
-    normalise(&kept, window.size, contract, tensor);
+    normalise(&kept, window.size, contract, arrangement, tensor);
 }
 
 /// What to compute of which resized picture, for a picture of `width` and `height`.
@@ -104,58 +123,74 @@ fn background(contract: &InputContract, channel: usize) -> u8 {
     if contract.resize == Resize::Border { mean.clamp(0.0, 255.0) as u8 } else { 0 }
 }
 
-/// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size and layout.
-fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract, tensor: &mut [f32]) {
+/// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size.
+fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract, arrangement: Arrangement, tensor: &mut [f32]) {
     let [height, width] = contract.size.map(|side| side as usize);
-    assert_eq!(tensor.len(), 3 * height * width, "values of a tensor of {width}×{height} pixels");
     let left = margin(contract.size[1], kept_width, contract.resize);
     let top = margin(contract.size[0], kept_height, contract.resize);
     let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
-    let places = (top..).map(|y| y * width + left..y * width + left + kept_width as usize);
+    let rows = (top..).zip(rows);
     let channels = [0, 1, 2].map(|channel| Normalisation { scale: contract.scale, mean: contract.mean[channel], std: contract.std[channel] });
     let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| channels[channel].of(background(contract, channel))));
-    match contract.layout {
-        Layout::Nchw => write_planes(rows.zip(places), contract.color, channels, blank, tensor),
-        Layout::Nhwc => write_pixels(rows.zip(places), contract.color, channels, blank, tensor.as_chunks_mut().0),
+    match arrangement {
+        Arrangement::Planes => {
+            assert_eq!(tensor.len(), 3 * height * width, "values of {width}×{height} pixels");
+            let planes = rows.map(|(y, row)| (y * width + left, row));
+            write_planes(planes, contract.color, channels, blank, tensor);
+        }
+        Arrangement::Pixels { border } => {
+            let row_length = width + 2 * border;
+            assert_eq!(tensor.len(), 3 * (height + 2 * border) * row_length, "values of {width}×{height} pixels and a border of {border}");
+            let lines = tensor.chunks_exact_mut(3 * row_length.max(1)).skip(border).take(height);
+            let lines = lines.map(|line| &mut line.as_chunks_mut::<3>().0[border..border + width]);
+            write_pixels(rows, left, contract.color, channels, blank, lines);
+        }
     }
 }
 
 /// Writes rows of pixels, each with its place in a plane.
 fn write_planes<'a>(
-    rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
+    rows: impl Iterator<Item = (usize, &'a [[u8; 3]])>,
     color: Color,
     mut channels: [Normalisation; 3],
     blank: Option<[f32; 3]>,
     tensor: &mut [f32],
 ) {
-    let (first, rest) = tensor.split_at_mut(tensor.len() / 3);
-    let (second, third) = rest.split_at_mut(first.len());
-    let mut planes = [first, second, third];
+    let area = (tensor.len() / 3).max(1);
+    let mut planes: Vec<&mut [f32]> = tensor.chunks_exact_mut(area).collect();
     planes.iter_mut().zip(blank.into_iter().flatten()).for_each(|(plane, blank)| plane.fill(blank));
     if color == Color::Bgr {
         planes.reverse();
         channels.reverse();
     }
-    let kernels = Kernels::detect();
-    for (row, place) in rows {
-        kernels.normalise(row, &channels, planes.each_mut().map(|plane| &mut plane[place.clone()]));
+    for (place, row) in rows {
+        for (channel, (plane, of)) in planes.iter_mut().zip(&channels).enumerate() {
+            plane[place..].iter_mut().zip(row).for_each(|(value, pixel)| *value = of.of(pixel[channel]));
+        }
     }
 }
 
-/// Writes rows of pixels, each with its place in the picture.
+/// Writes rows of pixels, each with its number, to the lines from the pixel `left` on.
 fn write_pixels<'a>(
-    rows: impl Iterator<Item = (&'a [[u8; 3]], Range<usize>)>,
+    rows: impl Iterator<Item = (usize, &'a [[u8; 3]])>,
+    left: usize,
     color: Color,
     channels: [Normalisation; 3],
     blank: Option<[f32; 3]>,
-    pixels: &mut [[f32; 3]],
+    lines: impl Iterator<Item = &'a mut [[f32; 3]]>,
 ) {
-    blank.into_iter().for_each(|blank| pixels.fill(blank));
-    for (row, place) in rows {
-        for (pixel, values) in row.iter().zip(&mut pixels[place]) {
-            let [red, green, blue] = *pixel;
-            let levels = if color == Color::Bgr { [blue, green, red] } else { *pixel };
-            *values = std::array::from_fn(|channel| channels[channel].of(levels[channel]));
+    let (kernels, channels) = (Kernels::detect(), Channels::new(channels));
+    let mut rows = rows.peekable();
+    for (y, line) in lines.enumerate() {
+        blank.into_iter().for_each(|blank| line.fill(blank));
+        let Some((_, row)) = rows.next_if(|(of, _)| *of == y) else { continue };
+        let line = &mut line[left..left + row.len()];
+        match color {
+            Color::Rgb => kernels.normalise(row, &channels, line),
+            Color::Bgr => {
+                let turned: Vec<_> = row.iter().map(|[red, green, blue]| [*blue, *green, *red]).collect();
+                kernels.normalise(&turned, &channels, line);
+            }
         }
     }
 }
@@ -183,13 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_was_in_the_tensor() {
+    fn nothing_is_left_of_what_was_in_the_tensor_and_nothing_changes_in_its_border() {
         let picture = || RgbImage::from_fn(6, 3, |x, y| Rgb([x as u8, y as u8, 7]));
-        for (resize, layout) in [(Resize::ShorterSide, Layout::Nchw), (Resize::Pad, Layout::Nchw), (Resize::Pad, Layout::Nhwc)] {
-            let contract = InputContract { layout, ..contract([4, 4], resize, 4) };
-            let mut tensor = vec![f32::NAN; 3 * 4 * 4];
-            preprocess_into(picture(), &contract, &mut tensor);
-            assert_eq!(tensor, preprocess(picture(), &contract), "{contract:?}");
+        for (resize, color) in [(Resize::ShorterSide, Color::Rgb), (Resize::Pad, Color::Bgr), (Resize::Border, Color::Rgb)] {
+            let contract = InputContract { color, mean: [3.0, 1.0, 2.0], ..contract([4, 5], resize, 4) };
+            let planes = preprocess(picture(), &contract);
+            let mut tensor = vec![f32::NAN; 3 * 4 * 5];
+            preprocess_into(picture(), &contract, Arrangement::Planes, &mut tensor);
+            assert_eq!(tensor, planes, "{contract:?}");
+            for border in 0..3 {
+                let row = 5 + 2 * border;
+                let mut tensor = vec![9.5; 3 * (4 + 2 * border) * row];
+                let expected: Vec<f32> = (0..tensor.len())
+                    .map(|at| match ((at / 3 / row).wrapping_sub(border), (at / 3 % row).wrapping_sub(border)) {
+                        (y @ 0..4, x @ 0..5) => planes[at % 3 * 20 + 5 * y + x],
+                        _ => 9.5,
+                    })
+                    .collect();
+                preprocess_into(picture(), &contract, Arrangement::Pixels { border }, &mut tensor);
+                assert_eq!(tensor, expected, "{contract:?}, {border}");
+            }
         }
     }
 

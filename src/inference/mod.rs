@@ -68,17 +68,17 @@ pub enum EngineError {
 
 /// A loaded network. Implementations are shared by all workers.
 pub trait Engine: Send + Sync {
-    /// Memory for one batch, whose values may be anything.
+    /// Memory for one batch, whose values may be anything, but for [a border](Input::arrangement), which is zero.
     ///
     /// # Errors
     /// [`EngineError::Run`].
-    fn input(&self) -> Result<Input, EngineError>;
+    fn input(&self) -> Result<Input<'static>, EngineError>;
 
     /// Runs one batch, whose size was fixed when the network was loaded.
     ///
     /// # Errors
     /// [`EngineError::InputLength`] and [`EngineError::Run`].
-    fn run(&self, input: Input, gates: Gates) -> Result<Inference, EngineError>;
+    fn run(&self, input: Input<'_>, gates: Gates) -> Result<Inference, EngineError>;
 
     /// What is known of the network.
     fn summary(&self) -> &NetworkSummary;

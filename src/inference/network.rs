@@ -11,9 +11,11 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::input::Values;
 use super::onnx::{OnnxFile, channels_come_last, guard};
 use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo};
-use crate::graph::{Lowering, Unlowered, declutter, fuse_squeeze_excite, lower};
+use crate::graph::{Lowering, Unlowered, declutter, feed_map, fuse_squeeze_excite, lower};
+use crate::kernels::maps::{Layout, Map, MapMut, from_pixels, from_planar, to_planar};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
 
@@ -31,9 +33,13 @@ pub struct Network {
     plan: Arc<TypedRunnableModel>,
     /// States that no run uses at present: a state is taken for a run and put back, so that no lock is held while running.
     idle: Mutex<Vec<TypedSimpleState>>,
-    /// Inputs that no run uses at present.
-    idle_inputs: Mutex<Vec<Input>>,
+    /// Memory for inputs that no run uses at present.
+    idle_inputs: Mutex<Vec<Tensor>>,
     input_shape: Vec<usize>,
+    /// Of what the plan takes.
+    fed_shape: Vec<usize>,
+    /// How each image lies in that, where it is not channels first.
+    map: Option<Layout>,
     output_shape: Vec<usize>,
     se_blocks: Vec<SeBlockInfo>,
     operators: OperatorCounts,
@@ -72,6 +78,8 @@ impl Network {
                 Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, lowering)?,
                 _ => vec![],
             };
+            let map = feed_map(&mut model, input_shape[0])?;
+            let fed_shape = model.input_fact(0)?.shape.as_concrete().context("an input whose size depends on values")?.to_vec();
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
@@ -80,6 +88,8 @@ impl Network {
                 idle,
                 idle_inputs: Mutex::default(),
                 input_shape: input_shape.to_vec(),
+                fed_shape,
+                map,
                 output_shape,
                 se_blocks,
                 operators,
@@ -89,42 +99,46 @@ impl Network {
         })
     }
 
-    /// Memory for one batch, whose values may be anything.
+    /// Memory for one batch, whose values may be anything, but for [a border](Input::arrangement), which is zero.
     ///
     /// # Errors
     /// [`EngineError::Run`].
-    pub fn input(&self) -> Result<Input, EngineError> {
+    pub fn input(&self) -> Result<Input<'static>, EngineError> {
+        self.memory().map(|tensor| Input(Values::Lent { tensor, map: self.map })).map_err(fail)
+    }
+
+    fn memory(&self) -> TractResult<Tensor> {
         let idle = self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| Tensor::zero::<f32>(&self.input_shape).map(Input), Ok).map_err(fail)
+        idle.map_or_else(|| Tensor::zero::<f32>(&self.fed_shape), Ok)
     }
 
     /// Runs one batch; `logits` are the values of the first output, whatever its shape.
     ///
     /// # Errors
     /// [`EngineError::InputLength`] and [`EngineError::Run`].
-    pub fn run(&self, input: impl Into<Input>, gates: Gates) -> Result<Inference, EngineError> {
-        let (input, expected) = (input.into(), self.input_shape.iter().product());
-        if input.len() != expected {
-            return Err(EngineError::InputLength { actual: input.len(), expected });
+    pub fn run<'a>(&self, input: impl Into<Input<'a>>, gates: Gates) -> Result<Inference, EngineError> {
+        let (input, length) = (input.into(), |shape: &[usize]| shape.iter().product::<usize>());
+        let (actual, expected) = match &input.0 {
+            Values::Given(values) => (values.len(), length(&self.input_shape)),
+            Values::Lent { tensor, .. } => (tensor.len(), length(&self.fed_shape)),
+        };
+        if actual != expected {
+            return Err(EngineError::InputLength { actual, expected });
         }
         self.try_run(input, gates).map_err(fail)
     }
 
-    fn try_run(&self, Input(input): Input, gates: Gates) -> TractResult<Inference> {
-        let is_lent = input.shape() == self.input_shape;
-        let input = Arc::new(input.into_shape(&self.input_shape)?);
-        let fed = match channels_come_last(&self.input_shape) {
-            true => input.as_ref().clone().permute_axes(&[0, 3, 1, 2])?.into_tvalue(),
-            false => Arc::clone(&input).into_tvalue(),
-        };
+    fn try_run(&self, input: Input, gates: Gates) -> TractResult<Inference> {
+        let input = Arc::new(match input.0 {
+            Values::Given(values) => self.to_memory(&values)?,
+            Values::Lent { tensor, .. } => tensor,
+        });
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut state = idle.map_or_else(|| self.plan.spawn(), Ok)?;
-        let outputs = state.run(tvec!(fed))?;
+        let outputs = state.run(tvec!(Arc::clone(&input).into_tvalue()))?;
         // A state whose run failed is dropped: it still holds that run's values.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
-        if is_lent {
-            self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).extend(Arc::into_inner(input).map(Input));
-        }
+        self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).extend(Arc::into_inner(input));
         let values = |output: &TValue| TractResult::Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
         let (first, rest) = outputs.split_at(outputs.len() - self.se_blocks.len());
         let logits = values(first.first().context("no output")?)?;
@@ -133,6 +147,26 @@ impl Network {
             Gates::Drop => vec![],
         };
         Ok(Inference { logits, gates })
+    }
+
+    /// `values`, in the layout of the network's input, as the plan takes them.
+    fn to_memory(&self, values: &[f32]) -> TractResult<Tensor> {
+        let mut tensor = self.memory()?;
+        let mut view = tensor.try_as_plain_ram_mut()?;
+        let memory = view.as_slice_mut::<f32>()?;
+        let channels_last = channels_come_last(&self.input_shape);
+        let image = values.len() / self.input_shape[0];
+        let images = values.chunks_exact(image.max(1)).zip(memory.chunks_exact_mut((memory.len() / self.input_shape[0]).max(1)));
+        for (values, memory) in images {
+            // Without a map, channels come first.
+            match (self.map, channels_last) {
+                (Some(layout), true) => from_pixels(values, &mut MapMut::new(layout, memory)),
+                (Some(layout), false) => from_planar(values, &mut MapMut::new(layout, memory)),
+                (None, true) => to_planar(Map::new(Layout::new(self.input_shape[1], self.input_shape[2], 3, 0), values), memory),
+                (None, false) => memory.copy_from_slice(values),
+            }
+        }
+        Ok(tensor)
     }
 
     /// Sizes of the first output.

@@ -90,11 +90,11 @@ impl TractEngine {
 }
 
 impl Engine for TractEngine {
-    fn input(&self) -> Result<Input, EngineError> {
+    fn input(&self) -> Result<Input<'static>, EngineError> {
         self.network.input()
     }
 
-    fn run(&self, input: Input, gates: Gates) -> Result<Inference, EngineError> {
+    fn run(&self, input: Input<'_>, gates: Gates) -> Result<Inference, EngineError> {
         self.network.run(input, gates)
     }
 

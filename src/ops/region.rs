@@ -28,7 +28,7 @@ pub(crate) struct Slot {
 /// What a step does; maps are numbers of slots.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Takes the `input`-th input of the operator; like every first write to a slot, clears its border.
+    /// Takes the `input`-th input of the operator, unless it is the map itself; like every first write to a slot, clears its border.
     Load {
         input: usize,
         to: usize,
@@ -116,6 +116,13 @@ pub(crate) enum Output {
     Gates { channels: usize },
 }
 
+/// An input of the operator, and the slot of its map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Feed {
+    pub(crate) input: usize,
+    pub(crate) slot: usize,
+}
+
 /// Everything but the memory of a run.
 #[derive(Debug)]
 pub(crate) struct Steps {
@@ -125,6 +132,10 @@ pub(crate) struct Steps {
     pub(crate) slots: Vec<Slot>,
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Output>,
+    /// The input that may be the map of a slot itself, and that slot.
+    pub(crate) feedable: Option<Feed>,
+    /// The same where it is: `[N, values of the map]`, its border, which is zero, included.
+    pub(crate) fed: Option<Feed>,
     /// Values of memory that one image takes.
     pub(crate) memory: usize,
     /// Values beyond, for each thread to work in.
@@ -148,6 +159,13 @@ impl Region {
         Self { steps: Arc::new(steps), idle: Arc::default() }
     }
 
+    /// Has the `input`-th input be a map, whose layout is returned, instead of channels first; `None`, and nothing changes, where that cannot be.
+    pub(crate) fn feed_map(&mut self, input: usize) -> Option<Layout> {
+        let steps = Arc::get_mut(&mut self.steps)?;
+        steps.fed = steps.feedable.filter(|feed| feed.input == input);
+        steps.fed.map(|feed| steps.slots[feed.slot].layout)
+    }
+
     /// How many steps are SE blocks, and how many are other operators.
     pub(crate) fn count(&self) -> (usize, usize) {
         let steps = || self.steps.steps.iter();
@@ -161,8 +179,10 @@ impl Steps {
         let (mut means, mut hidden) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         let (memory, scratch) = memory.split_at_mut(self.memory);
         let run = Run::start(self.threads);
+        let fed = self.fed.map(|Feed { input, slot }| (slot, &inputs[input][image * self.slots[slot].layout.len()..]));
         for step in &self.steps {
             match step {
+                Step::Load { to, .. } if fed.is_some_and(|(slot, _)| slot == *to) => {}
                 Step::Load { input, to } => {
                     let slot = &self.slots[*to];
                     let values = slot.layout.pixels() * slot.layout.channels;
@@ -172,7 +192,7 @@ impl Steps {
                     fill(&run, parts, |part| from_planar(planes, part));
                 }
                 Step::Convolve { convolution, from, shortcut, to } => {
-                    let (to, maps) = self.to_write(memory, *to);
+                    let (to, maps) = self.to_write(memory, fed, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let shape = convolution.shape();
                     let deep = has_many_weights(shape.products(), to.layout().pixels(), &shape);
@@ -180,7 +200,7 @@ impl Steps {
                     fill(&run, parts, |part| convolve(self.simd, convolution, from, shortcut, part));
                 }
                 Step::ConvolveWinograd { convolution, from, shortcut, to } => {
-                    let (to, maps) = self.to_write(memory, *to);
+                    let (to, maps) = self.to_write(memory, fed, *to);
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let (shape, rows) = (convolution.shape(), convolution.tile().outputs());
                     // Every place of a tile has a matrix of weights, and a map with a pixel for each tile.
@@ -194,30 +214,30 @@ impl Steps {
                     });
                 }
                 Step::ConvolveDepthwise { convolution, from, to } => {
-                    let (to, maps) = self.to_write(memory, *to);
+                    let (to, maps) = self.to_write(memory, fed, *to);
                     let from = maps.get(*from);
                     let [rows, columns] = convolution.window().kernel;
                     let parts = split(&run, to, 4 * rows * columns * from.channels(), 1);
                     fill(&run, parts, |part| convolve_depthwise(self.simd, convolution, from, part));
                 }
                 Step::Connect { layer, from, to } => {
-                    let (mut to, maps) = self.to_write(memory, *to);
+                    let (mut to, maps) = self.to_write(memory, fed, *to);
                     to.clear_border();
                     self.connect(&run, layer, maps.get(*from).pixel(), to.into_pixel());
                 }
                 Step::Pool { pool: kind, window, from, to } => {
-                    let (to, maps) = self.to_write(memory, *to);
+                    let (to, maps) = self.to_write(memory, fed, *to);
                     let from = maps.get(*from);
                     let parts = split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
                     fill(&run, parts, |part| pool(self.simd, *kind, *window, from, part));
                 }
                 Step::Copy { from, to } => {
-                    let (to, maps) = self.to_write(memory, *to);
+                    let (to, maps) = self.to_write(memory, fed, *to);
                     let from = maps.get(*from);
                     fill(&run, split(&run, to, 8 * from.channels(), 1), |part| copy(from, part));
                 }
                 Step::Flatten { from, to } => {
-                    let (mut to, maps) = self.to_write(memory, *to);
+                    let (mut to, maps) = self.to_write(memory, fed, *to);
                     to.clear_border();
                     to_planar(maps.get(*from), to.into_pixel());
                 }
@@ -230,24 +250,24 @@ impl Steps {
                     let hidden = &mut hidden[..reduce.outputs()];
                     self.connect(&run, reduce, means, hidden);
                     self.connect(&run, expand, hidden, gates);
-                    let (map, maps) = self.to_write(memory, *map);
+                    let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = split(&run, map, 8 * channels, 1);
                     run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *nonlinearity));
                 }
                 Step::Add { map, shortcut, nonlinearity } => {
-                    let (map, maps) = self.to_write(memory, *map);
+                    let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = maps.get(*shortcut);
                     let parts = split(&run, map, 8 * shortcut.channels(), 1);
                     run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
                 }
                 Step::Activate { map, nonlinearity } => {
-                    let (map, _) = self.to_write(memory, *map);
+                    let (map, _) = self.to_write(memory, fed, *map);
                     let cost = 8 * map.layout().channels;
                     run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, *nonlinearity));
                 }
                 Step::Prelu { map, slopes } => {
-                    let parts = split(&run, self.to_write(memory, *map).0, 8 * slopes.len(), 1);
+                    let parts = split(&run, self.to_write(memory, fed, *map).0, 8 * slopes.len(), 1);
                     run.share(parts, |mut part| prelu(self.simd, &mut part, slopes));
                 }
             }
@@ -283,12 +303,12 @@ impl Steps {
         });
     }
 
-    /// The map of `slot`, to be written, and the others.
-    fn to_write<'a>(&'a self, memory: &'a mut [f32], slot: usize) -> (MapMut<'a>, Maps<'a>) {
+    /// The map of `slot`, to be written, and the others, of which one is `fed`.
+    fn to_write<'a>(&'a self, memory: &'a mut [f32], fed: Option<(usize, &'a [f32])>, slot: usize) -> (MapMut<'a>, Maps<'a>) {
         let Slot { layout, place } = &self.slots[slot];
         let (before, rest) = memory.split_at_mut(place.start);
         let (map, after) = rest.split_at_mut(place.len());
-        (MapMut::new(*layout, map), Maps { slots: &self.slots, before, after, after_start: place.end })
+        (MapMut::new(*layout, map), Maps { slots: &self.slots, fed, before, after, after_start: place.end })
     }
 }
 
@@ -351,6 +371,7 @@ fn cut<'a>(map: MapMut<'a>, ends: impl Iterator<Item = usize>, split: impl Fn(Ma
 /// All maps but the one that is being written.
 struct Maps<'a> {
     slots: &'a [Slot],
+    fed: Option<(usize, &'a [f32])>,
     before: &'a [f32],
     after: &'a [f32],
     after_start: usize,
@@ -359,6 +380,9 @@ struct Maps<'a> {
 impl Maps<'_> {
     fn get(&self, slot: usize) -> Map<'_> {
         let Slot { layout, place } = &self.slots[slot];
+        if let Some((_, data)) = self.fed.filter(|(fed, _)| *fed == slot) {
+            return Map::new(*layout, data);
+        }
         let data = match place.start.checked_sub(self.after_start) {
             Some(start) => &self.after[start..][..place.len()],
             None => &self.before[place.clone()],

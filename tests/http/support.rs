@@ -56,11 +56,11 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
-    fn input(&self) -> Result<Input, EngineError> {
-        Ok([0.0; 3 * 4 * 4].into())
+    fn input(&self) -> Result<Input<'static>, EngineError> {
+        Ok(vec![0.0; 3 * 4 * 4].into())
     }
 
-    fn run(&self, _input: Input, gates: Gates) -> Result<Inference, EngineError> {
+    fn run(&self, _input: Input<'_>, gates: Gates) -> Result<Inference, EngineError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.act)()?;
         let all = vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];

@@ -10,7 +10,7 @@ use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
-use crate::ops::{Output, Run, Slot, Step, Steps, most_threads};
+use crate::ops::{Feed, Output, Run, Slot, Step, Steps, most_threads};
 
 /// A convolution that may still take in what follows it.
 struct Open {
@@ -304,6 +304,7 @@ impl Drawn {
                 layouts[slot].stride = layouts[*parent].stride;
             }
         }
+        let feedable = feedable(&self.parents, &steps, &self.outs);
         let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &self.outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
@@ -312,7 +313,7 @@ impl Drawn {
             _ => 0,
         });
         let (channels, threads) = (channels.max().unwrap_or(0), lowering.threads.min(most_threads()));
-        Ok(Steps { simd, batch: self.batch, slots, steps, outputs: self.outs, memory, scratch, threads, channels })
+        Ok(Steps { simd, batch: self.batch, slots, steps, outputs: self.outs, feedable, fed: None, memory, scratch, threads, channels })
     }
 }
 
@@ -377,6 +378,30 @@ fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]
     let mut packed = packed.into_iter().flatten().collect::<TractResult<Vec<_>>>()?;
     Weights::gather(packed.iter_mut().flat_map(Step::weights_mut).collect());
     Ok(packed)
+}
+
+/// The only input, if its map is one of its own that is never changed.
+fn feedable(parents: &[Option<(usize, usize)>], steps: &[Step], outputs: &[Output]) -> Option<Feed> {
+    let mut loads = steps.iter().filter_map(|step| if let Step::Load { input, to } = step { Some(Feed { input: *input, slot: *to }) } else { None });
+    let feed = loads.next().filter(|_| loads.next().is_none())?;
+    let is_apart = parents[feed.slot].is_none() && !parents.iter().flatten().any(|(parent, _)| *parent == feed.slot);
+    let is_output = outputs.iter().any(|output| matches!(output, Output::Map { slot, .. } if *slot == feed.slot));
+    let changes = |step: &Step| !matches!(step, Step::Load { .. }) && written_by(step) == feed.slot;
+    (is_apart && !is_output && !steps.iter().any(changes)).then_some(feed)
+}
+
+fn written_by(step: &Step) -> usize {
+    match step {
+        Step::Load { to, .. }
+        | Step::Convolve { to, .. }
+        | Step::ConvolveWinograd { to, .. }
+        | Step::ConvolveDepthwise { to, .. }
+        | Step::Connect { to, .. }
+        | Step::Pool { to, .. }
+        | Step::Copy { to, .. }
+        | Step::Flatten { to, .. } => *to,
+        Step::Recalibrate { map, .. } | Step::Add { map, .. } | Step::Activate { map, .. } | Step::Prelu { map, .. } => *map,
+    }
 }
 
 /// The map that `slot` is some channels of, or itself.

@@ -16,7 +16,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use self::draft::Draft;
 use self::operator::{Operator, Recognised, has_kernel, map_size, recognise};
 use crate::kernels::Simd;
-use crate::kernels::maps::Winograd;
+use crate::kernels::maps::{Layout, Winograd};
 use crate::ops::Region;
 
 /// Operators of one kind that are left to tract.
@@ -108,6 +108,27 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
     let left = unlowered(model, &recognised)?;
     model.compact()?;
     Ok(left)
+}
+
+/// Has the input of `model`, where nothing but a region reads it, be the map that the region would make of it: `[batch, values of the map]`, its border,
+/// which is zero, included. Returns the map's layout; `None` where that cannot be.
+///
+/// # Errors
+/// When tract refuses the new shape, which would be a defect.
+pub fn feed_map(model: &mut TypedModel, batch: usize) -> TractResult<Option<Layout>> {
+    let [source] = model.inputs[..] else { return Ok(None) };
+    let [InletId { node, slot }] = model.outlet_successors(source)[..] else { return Ok(None) };
+    if model.outputs.contains(&source) {
+        return Ok(None);
+    }
+    let region = model.node_mut(node).op_as_mut::<Region>();
+    let layout = region.and_then(|region| region.feed_map(slot));
+    if let Some(layout) = layout {
+        let fact = f32::fact([batch, layout.len()]);
+        model.node_mut(source.node).op = Box::new(TypedSource::new(fact.clone()));
+        model.set_outlet_fact(source, fact)?;
+    }
+    Ok(layout)
 }
 
 /// What is left of the model apart from regions, and why.

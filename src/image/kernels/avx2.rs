@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Four, Normalisation, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
+use super::{Channels, Four, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
 
 /// Proof of AVX2: only [`Avx2::detect`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,9 @@ impl Avx2 {
         unsafe { sum_rows(samples, stride, weights, target) }
     }
 
-    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
+    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &Channels, normalised: &mut [[f32; 3]]) {
         // SAFETY: `self` proves AVX2.
-        unsafe { normalise(pixels, channels, planes) }
+        unsafe { normalise(pixels, channels, normalised) }
     }
 }
 
@@ -38,8 +38,8 @@ fn sum_rows(samples: &[u8], stride: usize, weights: &[i32], target: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn normalise(pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
-    scalar::normalise(pixels, channels, planes);
+fn normalise(pixels: &[[u8; 3]], channels: &Channels, normalised: &mut [[f32; 3]]) {
+    scalar::normalise(pixels, channels, normalised);
 }
 
 /// Where the bytes of a pair of pixels go, each with a zero behind it: both reds, both greens, both blues, nothing.

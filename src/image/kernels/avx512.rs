@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Avx2, Normalisation, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
+use super::{Avx2, Channels, PRECISION_BITS, ROUNDING, ROWS, Taps, scalar};
 
 /// Samples that are made at once.
 const SAMPLES: usize = 16;
@@ -32,8 +32,8 @@ impl Avx512 {
         unsafe { sum_rows(samples, stride, weights, target) }
     }
 
-    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
-        self.0.normalise(pixels, channels, planes);
+    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &Channels, normalised: &mut [[f32; 3]]) {
+        self.0.normalise(pixels, channels, normalised);
     }
 }
 

@@ -99,6 +99,24 @@ impl Normalisation {
     }
 }
 
+/// Values that are computed together: whole pixels, and whole vectors.
+const TOGETHER: usize = 48;
+
+/// The same for successive values of pixels, channel by channel.
+pub(super) struct Channels {
+    scale: f32,
+    mean: [f32; TOGETHER],
+    std: [f32; TOGETHER],
+}
+
+impl Channels {
+    /// All three scale alike.
+    pub(super) fn new(channels: [Normalisation; 3]) -> Self {
+        let spread = |of: fn(&Normalisation) -> f32| std::array::from_fn(|at| of(&channels[at % 3]));
+        Self { scale: channels[0].scale, mean: spread(|channel| channel.mean), std: spread(|channel| channel.std) }
+    }
+}
+
 /// What this machine runs best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernels {
@@ -148,14 +166,14 @@ impl Kernels {
         }
     }
 
-    /// Writes each channel of some pixels to a plane of its own, normalised; the shortest of pixels and planes counts.
-    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
+    /// Normalises pixels; the shorter of both slices counts.
+    pub(super) fn normalise(self, pixels: &[[u8; 3]], channels: &Channels, normalised: &mut [[f32; 3]]) {
         match self {
-            Self::Scalar => scalar::normalise(pixels, channels, planes),
+            Self::Scalar => scalar::normalise(pixels, channels, normalised),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(proof) => proof.normalise(pixels, channels, planes),
+            Self::Avx2(proof) => proof.normalise(pixels, channels, normalised),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(proof) => proof.normalise(pixels, channels, planes),
+            Self::Avx512(proof) => proof.normalise(pixels, channels, normalised),
         }
     }
 }

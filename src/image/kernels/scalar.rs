@@ -1,6 +1,6 @@
 //! Plain Rust, the reference.
 
-use super::{Normalisation, PRECISION_BITS, ROUNDING, ROWS, Taps};
+use super::{Channels, Normalisation, PRECISION_BITS, ROUNDING, ROWS, TOGETHER, Taps};
 
 pub(super) fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, target: &mut [u8]) {
     assert!(rows.iter().all(|row| row.len() >= taps.reach()), "a row is shorter than its taps reach");
@@ -40,11 +40,20 @@ pub(super) fn sum_rows(samples: &[u8], stride: usize, weights: &[i32], target: &
 }
 
 #[inline(always)]
-pub(super) fn normalise(pixels: &[[u8; 3]], channels: &[Normalisation; 3], planes: [&mut [f32]; 3]) {
-    let ([of_first, of_second, of_third], [first, second, third]) = (*channels, planes);
-    for (((pixel, first), second), third) in pixels.iter().zip(first).zip(second).zip(third) {
-        (*first, *second, *third) = (of_first.of(pixel[0]), of_second.of(pixel[1]), of_third.of(pixel[2]));
+pub(super) fn normalise(pixels: &[[u8; 3]], channels: &Channels, normalised: &mut [[f32; 3]]) {
+    let of = |at: usize, level: u8| Normalisation { scale: channels.scale, mean: channels.mean[at], std: channels.std[at] }.of(level);
+    let (levels, level_tail) = pixels.as_flattened().as_chunks::<TOGETHER>();
+    let (values, value_tail) = normalised.as_flattened_mut().as_chunks_mut::<TOGETHER>();
+    let whole = levels.len().min(values.len());
+    for (levels, values) in levels.iter().zip(values.iter_mut()) {
+        for at in 0..TOGETHER {
+            values[at] = of(at, levels[at]);
+        }
     }
+    // What is left of the shorter one.
+    let levels = levels[whole..].as_flattened().iter().chain(level_tail);
+    let values = values[whole..].as_flattened_mut().iter_mut().chain(value_tail);
+    levels.zip(values).enumerate().for_each(|(at, (level, value))| *value = of(at, *level));
 }
 
 #[inline(always)]

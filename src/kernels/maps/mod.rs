@@ -24,7 +24,7 @@ pub use layout::{Layout, Map, MapMut};
 pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
 pub use pages::{Pages, Weights};
-pub use planar::{copy, from_planar, to_planar};
+pub use planar::{copy, from_pixels, from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
 use std::ops::Range;

@@ -36,6 +36,19 @@ pub fn from_planar(planes: &[f32], map: &mut MapMut<'_>) {
     }
 }
 
+/// Fills `map`, which has all channels and nothing between its pixels, from `pixels`, `[H, W, C]`; the border is left alone.
+///
+/// # Panics
+/// When `pixels` does not hold H·W·C values, or `map` is not such a map.
+pub fn from_pixels(pixels: &[f32], map: &mut MapMut<'_>) {
+    let Layout { width, channels, .. } = map.layout();
+    assert_eq!(pixels.len(), channels * map.layout().pixels(), "pixels");
+    for (y, columns) in map.rows() {
+        let row = y * width + columns.start..y * width + columns.end;
+        map.row(y, columns).copy_from_slice(&pixels[channels * row.start..channels * row.end]);
+    }
+}
+
 /// Fills `to`, of the same size, from `from`.
 ///
 /// # Panics
