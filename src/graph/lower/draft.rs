@@ -468,3 +468,25 @@ fn slots_of(step: &Step) -> [Option<usize>; 3] {
         Step::Activate { map, .. } | Step::Prelu { map, .. } => [Some(*map), None, None],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_can_be_a_map_where_nothing_but_its_reader_has_to_do_with_it() {
+        let (load, copy) = (|input, to| Step::Load { input, to }, |from, to| Step::Copy { from, to });
+        let activate = |map| Step::Activate { map, nonlinearity: Nonlinearity::RELU };
+        let output = |slot| [Output::Map { slot, shape: tvec!() }];
+        let of =
+            |parents: &[Option<(usize, usize)>], steps: &[Step], slot| feedable(parents, steps, &output(slot)).map(|feed| [feed.input, feed.slot]);
+        let apart = [None; 3];
+        assert_eq!(of(&apart, &[load(0, 1), copy(1, 2), activate(2)], 2), Some([0, 1]));
+        assert_eq!(of(&apart, &[load(0, 1), activate(1), copy(1, 2)], 2), None, "it is changed");
+        assert_eq!(of(&apart, &[load(0, 1), copy(1, 2)], 1), None, "it is an output");
+        assert_eq!(of(&apart, &[load(0, 0), load(1, 1), copy(0, 2)], 2), None, "there is another");
+        assert_eq!(of(&apart, &[copy(1, 2)], 2), None, "there is none");
+        assert_eq!(of(&[Some((1, 0)), None, None], &[load(0, 1), copy(0, 2)], 2), None, "a part of it is read");
+        assert_eq!(of(&[None, Some((0, 0)), None], &[load(0, 1), copy(0, 2)], 2), None, "it is a part of another");
+    }
+}
