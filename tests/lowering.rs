@@ -22,7 +22,7 @@ fn levels() -> impl Iterator<Item = Simd> {
 }
 
 fn run(network: &Network, shape: &[usize], seed: usize) -> Inference {
-    network.run(&noise(shape.iter().product(), seed), Gates::Return).unwrap()
+    network.run(noise(shape.iter().product(), seed), Gates::Return).unwrap()
 }
 
 fn assert_logits_agree(path: &str, shape: &[usize]) {

@@ -61,7 +61,7 @@ fn expected(form: &str, array: &str) -> Vec<f32> {
 fn run(form: &str, exporter: &str) -> (Network, Inference) {
     let onnx = fs::read(fixture(&format!("{form}.{exporter}.onnx"))).unwrap();
     let network = Network::load(&onnx, &[2, 64, 14, 14], Simd::detect(), Rewrite::All(Lowering::default())).unwrap();
-    let inference = network.run(&input(), Gates::Return).unwrap();
+    let inference = network.run(input(), Gates::Return).unwrap();
     (network, inference)
 }
 
