@@ -23,10 +23,11 @@ install_tools() {
 run_tests() {
   local expected=$1 level log=$target/log
   env "${@:2}" 2>&1 | tee "$log"
-  for image_kernels in jpeg resize; do
+  for image_kernels in jpeg preprocessing; do
     grep -q "^test $image_kernels::properties::.* ok$" "$log" || { say "no test of $image_kernels was run"; return 1; }
     [[ " $expected " == *" avx2 "* ]] || grep -q "skipped: avx2 of $image_kernels" "$log" || { say "avx2 of $image_kernels was run, expected none"; return 1; }
   done
+  [[ " $expected " == *" avx512 "* ]] || grep -q "skipped: avx512 of preprocessing" "$log" || { say "avx512 of preprocessing was run, expected none"; return 1; }
   for level in avx2 avx512 neon; do
     if [[ " $expected " == *" $level "* ]]; then
       grep -q "^test kernels::properties::$level::.* ok$" "$log" || { say "no test of $level was run"; return 1; }

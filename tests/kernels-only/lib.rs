@@ -9,4 +9,4 @@ mod jpeg;
 
 #[allow(dead_code, reason = "only the preprocessing around them uses all of it")]
 #[path = "../../src/image/kernels/mod.rs"]
-mod image;
+mod preprocessing;

@@ -14,7 +14,7 @@ fn others() -> Vec<Kernels> {
     #[cfg(target_arch = "x86_64")]
     let all = [("avx2", Avx2::detect().map(Kernels::Avx2)), ("avx512", Avx512::detect().map(Kernels::Avx512))];
     #[cfg(not(target_arch = "x86_64"))]
-    let all = [("vectors", None)];
+    let all = [("avx2", None), ("avx512", None)];
     SAY.call_once(|| {
         for (name, _) in all.iter().filter(|(_, kernels)| kernels.is_none()) {
             writeln!(std::io::stderr(), "skipped: {name} of preprocessing: this machine has none").expect("standard error is open");
