@@ -192,6 +192,10 @@ impl Classifier {
         ticket.check()?;
         let mut input = model.engine().input()?;
         let arrangement = input.arrangement().unwrap_or(contract.layout.into());
+        let (actual, expected) = (arrangement.len(contract.size), input.len());
+        if actual != expected {
+            return Err(EngineError::InputLength { actual, expected }.into());
+        }
         preprocess_into(picture, contract, arrangement, &mut input);
         let preprocess = start.elapsed() - decode;
         ticket.check()?;

@@ -7,12 +7,13 @@
 //!
 //! # The way of a request
 //!
-//! bytes → [`image::decode_part`] → [`image::preprocess`] → [`inference::Engine::run`] → [`inference::top_k`] and [`attention::summarise`] →
-//! [`classifier::Classification`]. [`classifier::Classifier::classify`] is that line of code.
+//! bytes → [`image::decode_part`] → [`image::preprocess_into`] the memory of [`inference::Engine::input`] → [`inference::Engine::run`] →
+//! [`inference::top_k`] and [`attention::summarise`] → [`classifier::Classification`]. [`classifier::Classifier::classify`] is that line of code.
 //!
 //! # Modules
 //!
-//! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`].
+//! Dependencies point one way: `cli`, `http` → [`classifier`] → [`model`], [`image`], [`inference`], [`attention`] → `graph` → `ops` → [`kernels`];
+//! of [`image`], [`inference`] knows how a picture's values lie.
 //! `cli` → `zoo`, which makes model folders and loads none. What reaches other hosts does so by `outgoing`. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
 
 pub mod attention;

@@ -43,6 +43,14 @@ pub enum Arrangement {
     },
 }
 
+impl Arrangement {
+    /// The number of values of a picture of `[height, width]`, border included.
+    pub fn len(self, size: [u32; 2]) -> usize {
+        let border = if let Self::Pixels { border } = self { border } else { 0 };
+        3 * size.map(|side| side as usize + 2 * border).iter().product::<usize>()
+    }
+}
+
 impl From<Layout> for Arrangement {
     fn from(layout: Layout) -> Self {
         match layout {
@@ -126,6 +134,7 @@ fn background(contract: &InputContract, channel: usize) -> u8 {
 /// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size.
 fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract, arrangement: Arrangement, tensor: &mut [f32]) {
     let [height, width] = contract.size.map(|side| side as usize);
+    assert_eq!(tensor.len(), arrangement.len(contract.size), "values of {width}×{height} pixels, {arrangement:?}");
     let left = margin(contract.size[1], kept_width, contract.resize);
     let top = margin(contract.size[0], kept_height, contract.resize);
     let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
@@ -134,13 +143,11 @@ fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputC
     let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| channels[channel].of(background(contract, channel))));
     match arrangement {
         Arrangement::Planes => {
-            assert_eq!(tensor.len(), 3 * height * width, "values of {width}×{height} pixels");
             let planes = rows.map(|(y, row)| (y * width + left, row));
             write_planes(planes, contract.color, channels, blank, tensor);
         }
         Arrangement::Pixels { border } => {
             let row_length = width + 2 * border;
-            assert_eq!(tensor.len(), 3 * (height + 2 * border) * row_length, "values of {width}×{height} pixels and a border of {border}");
             let lines = tensor.chunks_exact_mut(3 * row_length.max(1)).skip(border).take(height);
             let lines = lines.map(|line| &mut line.as_chunks_mut::<3>().0[border..border + width]);
             write_pixels(rows, left, contract.color, channels, blank, lines);
