@@ -226,7 +226,59 @@ fn rank(model: &Model, inference: &Inference, k: usize) -> Vec<Prediction> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::image::{Color, CropOffset, InputContract, Interpolation, Layout, Resize};
+    use crate::inference::{Engine, Input, NetworkSummary, OutputActivation};
+    use crate::model::{Origins, Parts};
+
+    /// Lends memory for 47 values.
+    struct Fake(NetworkSummary);
+
+    impl Engine for Fake {
+        fn input(&self) -> Result<Input<'static>, EngineError> {
+            Ok(vec![0.0; 47].into())
+        }
+
+        fn run(&self, _input: Input<'_>, _gates: Gates) -> Result<Inference, EngineError> {
+            Err(EngineError::Run("it has run".to_owned()))
+        }
+
+        fn summary(&self) -> &NetworkSummary {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn a_contract_of_another_size_than_the_network_is_an_error() {
+        let contract = InputContract {
+            size: [4, 4],
+            resize: Resize::Squash,
+            resize_to: [4, 4],
+            crop_offset: CropOffset::Nearest,
+            interpolation: Interpolation::Bilinear,
+            color: Color::Rgb,
+            layout: Layout::Nchw,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: 1.0,
+        };
+        let model = Model::from_parts(Parts {
+            name: "odd".to_owned(),
+            version: "1".to_owned(),
+            contract,
+            output_activation: OutputActivation::Softmax,
+            labels: vec![],
+            engine: Arc::new(Fake(NetworkSummary { classes: 1, ..NetworkSummary::default() })),
+            origins: Origins::default(),
+            warnings: vec![],
+        });
+        let picture = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/chelsea.png")).unwrap();
+        let options = Options { top_k: 1, ..Options::default() };
+        let classified = Classifier::default().classify(&model, &picture, &options, &Ticket::default());
+        assert!(matches!(classified, Err(ClassifyError::Engine(EngineError::InputLength { actual: 48, expected: 47 }))), "{classified:?}");
+    }
 
     #[test]
     fn a_ticket_is_good_until_its_deadline_or_until_it_is_abandoned() {
