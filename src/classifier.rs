@@ -229,8 +229,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::image::{Color, CropOffset, InputContract, Interpolation, Layout, Resize};
-    use crate::inference::{Engine, Input, NetworkSummary, OutputActivation};
+    use crate::inference::{Engine, Input, LoadOptions, NetworkSummary, OutputActivation};
     use crate::model::{Origins, Parts};
 
     /// Lends memory for 47 values.
@@ -252,18 +251,7 @@ mod tests {
 
     #[test]
     fn a_contract_of_another_size_than_the_network_is_an_error() {
-        let contract = InputContract {
-            size: [4, 4],
-            resize: Resize::Squash,
-            resize_to: [4, 4],
-            crop_offset: CropOffset::Nearest,
-            interpolation: Interpolation::Bilinear,
-            color: Color::Rgb,
-            layout: Layout::Nchw,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            scale: 1.0,
-        };
+        let contract = Model::bundled(LoadOptions::default()).unwrap().contract().clone();
         let model = Model::from_parts(Parts {
             name: "odd".to_owned(),
             version: "1".to_owned(),
@@ -277,7 +265,7 @@ mod tests {
         let picture = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/chelsea.png")).unwrap();
         let options = Options { top_k: 1, ..Options::default() };
         let classified = Classifier::default().classify(&model, &picture, &options, &Ticket::default());
-        assert!(matches!(classified, Err(ClassifyError::Engine(EngineError::InputLength { actual: 48, expected: 47 }))), "{classified:?}");
+        assert!(matches!(classified, Err(ClassifyError::Engine(EngineError::InputLength { actual: 3072, expected: 47 }))), "{classified:?}");
     }
 
     #[test]

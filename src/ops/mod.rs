@@ -5,5 +5,5 @@ mod region;
 mod squeeze_excite;
 
 pub(crate) use helpers::{Busy, Run, most_threads};
-pub(crate) use region::{Feed, Output, Region, Slot, Step, Steps};
+pub(crate) use region::{Output, Region, Slot, Step, Steps};
 pub(crate) use squeeze_excite::SqueezeExcite;

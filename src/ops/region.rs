@@ -116,13 +116,6 @@ pub(crate) enum Output {
     Gates { channels: usize },
 }
 
-/// An input of the operator, and the slot of its map.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Feed {
-    pub(crate) input: usize,
-    pub(crate) slot: usize,
-}
-
 /// Everything but the memory of a run.
 #[derive(Debug)]
 pub(crate) struct Steps {
@@ -132,10 +125,10 @@ pub(crate) struct Steps {
     pub(crate) slots: Vec<Slot>,
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Output>,
-    /// The input that may be the map of a slot itself, and that slot.
-    pub(crate) feedable: Option<Feed>,
-    /// The same where it is: `[N, values of the map]`, its border, which is zero, included.
-    pub(crate) fed: Option<Feed>,
+    /// The slot whose map the only input may be itself.
+    pub(crate) feedable: Option<usize>,
+    /// Whether it is: `[N, values of the map]`, its border, which is zero, included.
+    pub(crate) is_fed: bool,
     /// Values of memory that one image takes.
     pub(crate) memory: usize,
     /// Values beyond, for each thread to work in.
@@ -159,11 +152,12 @@ impl Region {
         Self { steps: Arc::new(steps), idle: Arc::default() }
     }
 
-    /// Has the `input`-th input be a map, whose layout is returned, instead of channels first; `None`, and nothing changes, where that cannot be.
-    pub(crate) fn feed_map(&mut self, input: usize) -> Option<Layout> {
+    /// Has the only input be a map, whose layout is returned, instead of channels first; `None`, and nothing changes, where that cannot be.
+    pub(crate) fn feed_map(&mut self) -> Option<Layout> {
         let steps = Arc::get_mut(&mut self.steps)?;
-        steps.fed = steps.feedable.filter(|feed| feed.input == input);
-        steps.fed.map(|feed| steps.slots[feed.slot].layout)
+        let slot = steps.feedable?;
+        steps.is_fed = true;
+        Some(steps.slots[slot].layout)
     }
 
     /// How many steps are SE blocks, and how many are other operators.
@@ -179,10 +173,10 @@ impl Steps {
         let (mut means, mut hidden) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         let (memory, scratch) = memory.split_at_mut(self.memory);
         let run = Run::start(self.threads);
-        let fed = self.fed.map(|Feed { input, slot }| (slot, &inputs[input][image * self.slots[slot].layout.len()..]));
+        let fed = self.feedable.filter(|_| self.is_fed).map(|slot| (slot, &inputs[0][image * self.slots[slot].layout.len()..]));
         for step in &self.steps {
             match step {
-                Step::Load { to, .. } if fed.is_some_and(|(slot, _)| slot == *to) => {}
+                Step::Load { .. } if self.is_fed => {}
                 Step::Load { input, to } => {
                     let slot = &self.slots[*to];
                     let values = slot.layout.pixels() * slot.layout.channels;

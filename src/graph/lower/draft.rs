@@ -10,7 +10,7 @@ use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
 use crate::kernels::{Rectify, Simd};
-use crate::ops::{Feed, Output, Run, Slot, Step, Steps, most_threads};
+use crate::ops::{Output, Run, Slot, Step, Steps, most_threads};
 
 /// A convolution that may still take in what follows it.
 struct Open {
@@ -313,7 +313,7 @@ impl Drawn {
             _ => 0,
         });
         let (channels, threads) = (channels.max().unwrap_or(0), lowering.threads.min(most_threads()));
-        Ok(Steps { simd, batch: self.batch, slots, steps, outputs: self.outs, feedable, fed: None, memory, scratch, threads, channels })
+        Ok(Steps { simd, batch: self.batch, slots, steps, outputs: self.outs, feedable, is_fed: false, memory, scratch, threads, channels })
     }
 }
 
@@ -380,14 +380,14 @@ fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]
     Ok(packed)
 }
 
-/// The only input, if its map is one of its own that is never changed.
-fn feedable(parents: &[Option<(usize, usize)>], steps: &[Step], outputs: &[Output]) -> Option<Feed> {
-    let mut loads = steps.iter().filter_map(|step| if let Step::Load { input, to } = step { Some(Feed { input: *input, slot: *to }) } else { None });
-    let feed = loads.next().filter(|_| loads.next().is_none())?;
-    let is_apart = parents[feed.slot].is_none() && !parents.iter().flatten().any(|(parent, _)| *parent == feed.slot);
-    let is_output = outputs.iter().any(|output| matches!(output, Output::Map { slot, .. } if *slot == feed.slot));
-    let changes = |step: &Step| !matches!(step, Step::Load { .. }) && written_by(step) == feed.slot;
-    (is_apart && !is_output && !steps.iter().any(changes)).then_some(feed)
+/// The slot of the only input, if its map is one of its own that is never changed.
+fn feedable(parents: &[Option<(usize, usize)>], steps: &[Step], outputs: &[Output]) -> Option<usize> {
+    let mut loads = steps.iter().filter_map(|step| if let Step::Load { to, .. } = step { Some(*to) } else { None });
+    let fed = loads.next().filter(|_| loads.next().is_none())?;
+    let is_apart = parents[fed].is_none() && !parents.iter().flatten().any(|(parent, _)| *parent == fed);
+    let is_output = outputs.iter().any(|output| matches!(output, Output::Map { slot, .. } if *slot == fed));
+    let changes = |step: &Step| !matches!(step, Step::Load { .. }) && written_by(step) == fed;
+    (is_apart && !is_output && !steps.iter().any(changes)).then_some(fed)
 }
 
 fn written_by(step: &Step) -> usize {
@@ -478,10 +478,9 @@ mod tests {
         let (load, copy) = (|input, to| Step::Load { input, to }, |from, to| Step::Copy { from, to });
         let activate = |map| Step::Activate { map, nonlinearity: Nonlinearity::RELU };
         let output = |slot| [Output::Map { slot, shape: tvec!() }];
-        let of =
-            |parents: &[Option<(usize, usize)>], steps: &[Step], slot| feedable(parents, steps, &output(slot)).map(|feed| [feed.input, feed.slot]);
+        let of = |parents: &[Option<(usize, usize)>], steps: &[Step], slot| feedable(parents, steps, &output(slot));
         let apart = [None; 3];
-        assert_eq!(of(&apart, &[load(0, 1), copy(1, 2), activate(2)], 2), Some([0, 1]));
+        assert_eq!(of(&apart, &[load(0, 1), copy(1, 2), activate(2)], 2), Some(1));
         assert_eq!(of(&apart, &[load(0, 1), activate(1), copy(1, 2)], 2), None, "it is changed");
         assert_eq!(of(&apart, &[load(0, 1), copy(1, 2)], 1), None, "it is an output");
         assert_eq!(of(&apart, &[load(0, 0), load(1, 1), copy(0, 2)], 2), None, "there is another");

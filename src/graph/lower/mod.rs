@@ -117,12 +117,12 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
 /// When tract refuses the new shape, which would be a defect.
 pub fn feed_map(model: &mut TypedModel, batch: usize) -> TractResult<Option<Layout>> {
     let [source] = model.inputs[..] else { return Ok(None) };
-    let [InletId { node, slot }] = model.outlet_successors(source)[..] else { return Ok(None) };
+    let [InletId { node, .. }] = model.outlet_successors(source)[..] else { return Ok(None) };
     if model.outputs.contains(&source) {
         return Ok(None);
     }
     let region = model.node_mut(node).op_as_mut::<Region>();
-    let layout = region.and_then(|region| region.feed_map(slot));
+    let layout = region.and_then(Region::feed_map);
     if let Some(layout) = layout {
         let fact = f32::fact([batch, layout.len()]);
         model.node_mut(source.node).op = Box::new(TypedSource::new(fact.clone()));
