@@ -1,6 +1,7 @@
 //! The life of the service: bind, load, serve, drain.
 
 mod connections;
+mod exchange;
 mod lingering;
 
 use std::future::pending;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
+use self::exchange::Exchange;
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig};
 use crate::http::{AppState, Phase, StartError, admin_router, router};
 use crate::image::Limits;
@@ -110,9 +112,10 @@ impl Server {
         let state = Arc::new(AppState::new(config.http.clone(), config.admission, config.limits, config.simd, models)?);
         let (finish, finishing) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        listeners.spawn(connections::answer(http, router(&state), config.http.clone(), finishing.clone()));
+        let exchange = |router| Exchange { router, state: Arc::clone(&state) };
+        listeners.spawn(connections::answer(http, exchange(router(&state)), config.http.clone(), finishing.clone()));
         if let Some(admin) = admin {
-            listeners.spawn(connections::answer(admin, admin_router(&state), config.http.clone(), finishing));
+            listeners.spawn(connections::answer(admin, exchange(admin_router(&state)), config.http.clone(), finishing));
         }
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {

@@ -105,7 +105,7 @@ impl Kind {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "Body too large",
                 "The body is larger than the service takes: refused from its declared length before it is read, or as soon as a body without \
-                 one exceeds the limit. The connection is closed. Scale the image down: networks look at a few hundred pixels a side.",
+                 one exceeds the limit. The connection is closed unless little of the body is left. Scale the image down: networks look at a few hundred pixels a side.",
             ),
             Self::UnsupportedFormat => (
                 "unsupported-format",
@@ -174,9 +174,9 @@ impl Kind {
         matches!(self, Self::Overloaded | Self::NotReady | Self::Draining).then_some(HeaderValue::from_static("1"))
     }
 
-    /// Whether the rest of the body stays unread, so that the connection is of no further use.
+    /// Whether the connection is of no further use, however little of the body is left: it comes too slowly to be read, or this replica goes away.
     fn closes_connection(self) -> bool {
-        matches!(self, Self::BodyTimeout | Self::BodyTooLarge | Self::Draining)
+        matches!(self, Self::BodyTimeout | Self::Draining)
     }
 }
 

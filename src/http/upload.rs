@@ -25,11 +25,6 @@ mod json;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
-/// Of a refused body, beyond which its connection is closed instead.
-const DISCARDED_BYTES: usize = 1 << 20;
-/// For the rest of a refused body to arrive.
-const DISCARDED_FOR: Duration = Duration::from_secs(1);
-
 /// What an upload may cost.
 #[derive(Debug, Clone)]
 pub(super) struct UploadLimits {
@@ -121,19 +116,6 @@ async fn read_body(body: Body, limits: &UploadLimits) -> Result<(Bytes, OwnedSem
         }
     }
     Ok((bytes.freeze(), held))
-}
-
-/// Throws away the body of a request that is refused without a look at it, so that its connection lives on: to connect anew costs client and
-/// service more than to read a picture, at a time when neither has anything to spare.
-///
-/// Meanwhile the request is answered. A body that is large or slow ends its connection after all; one that the client has not begun to
-/// send, since it expects to be told to (RFC 9110, section 10.1.1), it need not send.
-pub(super) fn discard(request: Request) {
-    if request.headers().contains_key(header::EXPECT) {
-        return;
-    }
-    let mut body = Limited::new(request.into_body(), DISCARDED_BYTES);
-    tokio::spawn(timeout(DISCARDED_FOR, async move { while let Some(Ok(_)) = body.frame().await {} }));
 }
 
 /// Takes `count` bytes of the budget.

@@ -5,16 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::exchange::Exchange;
 use super::lingering::Lingering;
 use crate::config::HttpConfig;
 
@@ -26,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const READ_BUFFER: usize = 64 << 10;
 
 /// Answers at `listener` until `finish` turns true, then closes it and waits for the requests under way. Idle connections are closed.
-pub(super) async fn answer(listener: TcpListener, router: Router, config: HttpConfig, mut finish: watch::Receiver<bool>) {
+pub(super) async fn answer(listener: TcpListener, exchange: Exchange, config: HttpConfig, mut finish: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
     loop {
@@ -35,7 +34,7 @@ pub(super) async fn answer(listener: TcpListener, router: Router, config: HttpCo
             Some(_ended) = connections.join_next() => {}
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, place)) => {
-                    connections.spawn(converse(stream, place, router.clone(), config.header_timeout, finish.clone()));
+                    connections.spawn(converse(stream, place, exchange.clone(), config.header_timeout, finish.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
@@ -56,14 +55,13 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn converse(stream: TcpStream, _place: OwnedSemaphorePermit, router: Router, header_timeout: Duration, mut finish: watch::Receiver<bool>) {
+async fn converse(stream: TcpStream, _place: OwnedSemaphorePermit, exchange: Exchange, header_timeout: Duration, mut finish: watch::Receiver<bool>) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot turn off Nagle's algorithm");
     }
-    let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Lingering::new(stream)), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Lingering::new(stream)), exchange));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = turned_true(&mut finish) => {

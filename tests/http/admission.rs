@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, header};
+use axum::http::Request;
 use bytes::Bytes;
 use hyper::body::Frame;
 use senet::config::HttpConfig;
@@ -85,20 +85,6 @@ async fn beyond_the_queue_requests_are_turned_away_and_the_next_one_works() {
     }
     assert_eq!(held.app.post("", PNG, png()).await.status, 200);
     assert!(held.app.get("/metrics").await.text().contains("senet_rejected_total{reason=\"overloaded\"} 1\n"));
-}
-
-#[tokio::test]
-async fn a_refused_body_is_read_unless_its_client_waits_to_be_asked_for_it() {
-    let (held, _running) = Held::full().await;
-    for waits in [false, true] {
-        let (sender, mut read) = async_mpsc::unbounded_channel();
-        let mut request = post("", PNG, Body::new(Watched(sender)));
-        if waits {
-            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-        }
-        held.app.send(request).await.problem(429, "overloaded");
-        assert_eq!(read.recv().await.is_none(), waits);
-    }
 }
 
 #[tokio::test]
@@ -197,19 +183,6 @@ async fn the_bodies_of_all_requests_together_hold_a_bounded_number_of_bytes() {
     app.post("", PNG, vec![0; 700]).await.problem(415, "unsupported-format");
     drop(stalled);
     app.post("", PNG, vec![0; 701]).await.problem(415, "unsupported-format");
-}
-
-/// An empty body that says when it is read.
-struct Watched(async_mpsc::UnboundedSender<()>);
-
-impl hyper::body::Body for Watched {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.send(()).unwrap();
-        Poll::Ready(None)
-    }
 }
 
 /// A body of which a part arrives and nothing more.

@@ -80,7 +80,6 @@ async fn a_body_without_a_length_is_cut_off_at_the_limit() {
     let (body, read) = Endless::new();
     let answer = refused("", PNG, Body::new(body)).await;
     answer.problem(413, "body-too-large");
-    assert_eq!(answer.header("connection"), Some("close"));
     assert!(read.load(Ordering::SeqCst) <= (16 << 20) + 2 * CHUNK, "read {read:?} bytes");
 }
 

@@ -5,8 +5,10 @@
 mod admission;
 mod bad_input;
 mod classify;
+mod connections;
 mod documents;
 mod lifecycle;
+mod running;
 mod server;
 mod signals;
 mod support;

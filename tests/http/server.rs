@@ -1,116 +1,17 @@
 //! The service through real sockets: its life, and clients that are slow, rude or gone.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use senet::config::{AdmissionConfig, DrainConfig, HttpConfig};
-use senet::image::Limits;
-use senet::kernels::Simd;
-use senet::model::Lifecycle;
-use senet::server::{ServeError, Server, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use senet::config::DrainConfig;
+use senet::server::{Server, ServerConfig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::{FakeEngine, Shelf, broken, model, png};
-
-/// For what happens at once unless something is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A time limit that a test waits for.
-const SHORT: Duration = Duration::from_millis(200);
-
-fn config() -> ServerConfig {
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    ServerConfig {
-        http: HttpConfig { http_addr: any_port, ..HttpConfig::default() },
-        admission: AdmissionConfig { workers: NonZeroUsize::MIN, queue: 4 },
-        drain: DrainConfig { grace: Duration::ZERO, deadline: PATIENCE },
-        limits: Limits::default(),
-        simd: Simd::detect(),
-        watch: None,
-    }
-}
-
-/// A service that runs.
-struct Running {
-    addr: SocketAddr,
-    admin: Option<SocketAddr>,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), ServeError>>,
-}
-
-impl Running {
-    async fn start(config: ServerConfig, models: Shelf) -> Self {
-        let server = Server::bind(config).await.unwrap();
-        let (addr, admin) = (server.http_addr(), server.admin_addr());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async { stopped.await.unwrap_or(()) };
-        Self { addr, admin, stop, ended: tokio::spawn(server.run(Lifecycle::new(models, vec![]), shutdown)) }
-    }
-
-    /// With a network that answers, and ready.
-    async fn ready(config: ServerConfig, engine: FakeEngine) -> Self {
-        let running = Self::start(config, Shelf::with(|| Ok(model(engine, 1)))).await;
-        while !running.get("/readyz").await.starts_with("HTTP/1.1 200") {}
-        running
-    }
-
-    async fn get(&self, path: &str) -> String {
-        get(self.addr, path).await.unwrap()
-    }
-
-    /// Stops the service and waits for its end.
-    async fn stop(self) -> Result<(), ServeError> {
-        self.stop.send(()).unwrap();
-        timeout(PATIENCE, self.ended).await.expect("the service does not stop").unwrap()
-    }
-}
-
-async fn get(addr: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-    read_to_end(stream).await
-}
-
-async fn read_to_end(mut stream: TcpStream) -> std::io::Result<String> {
-    let mut answer = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("the connection stays open")?;
-    Ok(answer)
-}
-
-fn head(length: usize) -> String {
-    format!("POST /v1/classify HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: image/png\r\ncontent-length: {length}\r\n\r\n")
-}
-
-/// A connection with a classification under way.
-async fn classify(addr: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(head(png().len()).as_bytes()).await.unwrap();
-    stream.write_all(&png()).await.unwrap();
-    stream
-}
-
-/// A network that waits, what tells that it does, and what releases it.
-fn held() -> (FakeEngine, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let (begin, began) = mpsc::channel();
-    let (engine, release) = FakeEngine::held(move || begin.send(()).unwrap_or_default());
-    (engine, began, release)
-}
-
-/// A service that can take no more, and what keeps it so.
-async fn full() -> (Running, (TcpStream, mpsc::Sender<()>)) {
-    let (engine, began, release) = held();
-    let mut config = config();
-    config.admission.queue = 0;
-    let running = Running::ready(config, engine).await;
-    let first = classify(running.addr).await;
-    began.recv_timeout(PATIENCE).unwrap();
-    (running, (first, release))
-}
+use crate::running::{PATIENCE, Running, SHORT, classify, config, full, get, head, held, read_to_end};
+use crate::support::{FakeEngine, Shelf, broken, model};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_turned_away_keeps_its_connection() {

@@ -14,7 +14,7 @@ use crate::http::middleware::{Deadline, RequestId};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
-use crate::http::upload::{self, Encoded, Images, Upload, UploadLimits};
+use crate::http::upload::{Encoded, Images, Upload, UploadLimits};
 use crate::model::Model;
 use crate::telemetry::Stage;
 
@@ -30,11 +30,8 @@ pub(crate) async fn classify(
 ) -> Result<Response, Problem> {
     state.accepts_work()?;
     let mut parameters = Parameters::from_query(request.uri())?;
-    if state.pool.is_full()
-        && let Err(overloaded) = state.pool.admit(1)
-    {
-        upload::discard(request);
-        return Err(overloaded.into());
+    if state.pool.is_full() {
+        drop(state.pool.admit(1)?);
     }
     let upload = Upload::read(request, limits(&state), &mut parameters).await?;
     let model = state.registry().get(parameters.model())?;
