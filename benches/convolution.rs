@@ -33,8 +33,8 @@ const SHAPES: [[usize; 5]; 15] = [
 fn convolutions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("convolution");
     for [inputs, kernel, stride, outputs, side] in SHAPES {
-        let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [kernel / 2; 2] };
-        let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
+        let window = Window::new([kernel; 2], [stride; 2], [1; 2], [kernel / 2; 2]).expect("the sizes are small");
+        let shape = ConvolutionShape::new(inputs, outputs, 1, window).expect("the sizes are small");
         let products = inputs * outputs * kernel * kernel;
         let (weights, bias) = (vec![0.01; products], vec![0.1; outputs]);
         let simd = Simd::detect();

@@ -27,7 +27,7 @@ impl Input<'_> {
     /// How the values of each image lie, if not as the network's input has them. A border is zero and must stay so.
     pub fn arrangement(&self) -> Option<Arrangement> {
         match self.0 {
-            Values::Lent { map: Some(layout), .. } => Some(Arrangement::Pixels { border: layout.border }),
+            Values::Lent { map: Some(layout), .. } => Some(Arrangement::Pixels { border: layout.border() }),
             Values::Lent { map: None, .. } => Some(Arrangement::Planes),
             Values::Given(_) => None,
         }

@@ -1,6 +1,6 @@
 //! The two fully connected layers of an SE block, checked and packed for the kernels.
 
-use super::maps::{ConvolutionMismatch, Linear, Nonlinearity};
+use super::maps::{Linear, Nonlinearity, SizeError};
 use serde::{Deserialize, Serialize};
 
 /// The function between the two fully connected layers of an excitation.
@@ -95,8 +95,8 @@ impl Excitation {
     /// The two layers, each by itself, as threads share them out.
     ///
     /// # Errors
-    /// [`ConvolutionMismatch`] when there are no channels, or none are left between the layers.
-    pub fn layers(&self) -> Result<[Linear; 2], ConvolutionMismatch> {
+    /// [`SizeError`] when there are no channels, or none are left between the layers.
+    pub fn layers(&self) -> Result<[Linear; 2], SizeError> {
         let activation = match self.activation {
             Activation::Relu => Nonlinearity::RELU,
             Activation::Silu => Nonlinearity::Silu,

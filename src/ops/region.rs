@@ -9,9 +9,9 @@ use tract_onnx::tract_core::internal::*;
 use super::helpers::Run;
 use crate::kernels::Simd;
 use crate::kernels::maps::{
-    Convolution, ConvolutionShape, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, Weights, Window, WinogradConvolution, activate,
-    add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, recalibrate, squeeze_map, sum_rows,
-    to_planar,
+    Convolution, ConvolutionShape, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, WeightsMut, Window, WinogradConvolution,
+    activate, add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, recalibrate, squeeze_map,
+    sum_rows, to_planar,
 };
 
 /// Multiply-accumulates that are worth being handed to another thread: some three microseconds of work.
@@ -96,7 +96,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// Where its weights are, to be moved.
-    pub(crate) fn weights_mut(&mut self) -> Vec<&mut Weights> {
+    pub(crate) fn weights_mut(&mut self) -> Vec<WeightsMut<'_>> {
         match self {
             Self::Convolve { convolution, .. } => vec![convolution.weights_mut()],
             Self::ConvolveWinograd { convolution, .. } => convolution.weights_mut().collect(),
@@ -179,7 +179,7 @@ impl Steps {
                 Step::Load { .. } if self.is_fed => {}
                 Step::Load { input, to } => {
                     let slot = &self.slots[*to];
-                    let values = slot.layout.pixels() * slot.layout.channels;
+                    let values = slot.layout.pixels() * slot.layout.channels();
                     let map = &mut memory[slot.place.clone()];
                     let planes = &inputs[*input][image * values..][..values];
                     let parts = split(&run, MapMut::new(slot.layout, map), 4, 1);
@@ -198,8 +198,8 @@ impl Steps {
                     let (from, shortcut) = (maps.get(*from), shortcut.map(|s| maps.get(s)));
                     let (shape, rows) = (convolution.shape(), convolution.tile().outputs());
                     // Every place of a tile has a matrix of weights, and a map with a pixel for each tile.
-                    let tiles = to.layout().height.div_ceil(rows) * to.layout().width.div_ceil(rows);
-                    let deep = has_many_weights(shape.inputs * shape.outputs, tiles, &shape);
+                    let tiles = to.layout().height().div_ceil(rows) * to.layout().width().div_ceil(rows);
+                    let deep = has_many_weights(shape.inputs() * shape.outputs(), tiles, &shape);
                     let parts = split_convolution(&run, to, shape.products() / 4, rows, deep, |channel| convolution.nearest_cut(channel));
                     let parts = parts.into_iter().zip(scratch.chunks_exact_mut(self.scratch)).collect();
                     run.share(parts, |(mut part, scratch)| {
@@ -210,8 +210,8 @@ impl Steps {
                 Step::ConvolveDepthwise { convolution, from, to } => {
                     let (to, maps) = self.to_write(memory, fed, *to);
                     let from = maps.get(*from);
-                    let [rows, columns] = convolution.window().kernel;
-                    let parts = split(&run, to, 4 * rows * columns * from.channels(), 1);
+                    let cost = convolution.window().taps().saturating_mul(4 * from.channels());
+                    let parts = split(&run, to, cost, 1);
                     fill(&run, parts, |part| convolve_depthwise(self.simd, convolution, from, part));
                 }
                 Step::Connect { layer, from, to } => {
@@ -222,7 +222,7 @@ impl Steps {
                 Step::Pool { pool: kind, window, from, to } => {
                     let (to, maps) = self.to_write(memory, fed, *to);
                     let from = maps.get(*from);
-                    let parts = split(&run, to, 4 * window.kernel[0] * window.kernel[1] * from.channels(), 1);
+                    let parts = split(&run, to, window.taps().saturating_mul(4 * from.channels()), 1);
                     fill(&run, parts, |part| pool(self.simd, *kind, *window, from, part));
                 }
                 Step::Copy { from, to } => {
@@ -257,7 +257,7 @@ impl Steps {
                 }
                 Step::Activate { map, nonlinearity } => {
                     let (map, _) = self.to_write(memory, fed, *map);
-                    let cost = 8 * map.layout().channels;
+                    let cost = 8 * map.layout().channels();
                     run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, *nonlinearity));
                 }
                 Step::Prelu { map, slopes } => {
@@ -269,7 +269,7 @@ impl Steps {
         for (output, values) in self.outputs.iter().zip(outputs) {
             if let Output::Map { slot, .. } = output {
                 let slot = &self.slots[*slot];
-                let image_values = slot.layout.pixels() * slot.layout.channels;
+                let image_values = slot.layout.pixels() * slot.layout.channels();
                 to_planar(Map::new(slot.layout, &memory[slot.place.clone()]), &mut values[image * image_values..][..image_values]);
             }
         }
@@ -278,13 +278,13 @@ impl Steps {
     /// The same means whoever computes them: channel by channel, or from sums of whole rows.
     fn squeeze(&self, run: &Run, map: Map<'_>, means: &mut [f32]) {
         let layout = map.layout();
-        let threads = threads_for(run, 4 * layout.pixels() * layout.channels);
+        let threads = threads_for(run, 4 * layout.pixels() * layout.channels());
         if threads == 1 {
             return squeeze_map(self.simd, map, means);
         }
-        let mut sums = vec![0.0; layout.height * layout.channels];
-        let rows = layout.height.div_ceil(threads);
-        let parts = sums.chunks_mut(rows * layout.channels).enumerate().collect();
+        let mut sums = vec![0.0; layout.height() * layout.channels()];
+        let rows = layout.height().div_ceil(threads);
+        let parts = sums.chunks_mut(rows * layout.channels()).enumerate().collect();
         run.share(parts, |(index, sums)| sum_rows(self.simd, map, index * rows, sums));
         mean_of_rows(&sums, layout.pixels(), means);
     }
@@ -322,8 +322,8 @@ fn threads_for(run: &Run, work: usize) -> usize {
 /// `map` in parts for the threads that the run may use, each with a worthwhile share of the work, `cost` multiply-accumulates for every pixel,
 /// and of so many whole `rows`, or of any pixels where that is 0.
 fn split<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut<'a>> {
-    let Layout { height, width, .. } = map.layout();
-    let threads = threads_for(run, height * width * cost);
+    let (height, width) = (map.layout().height(), map.layout().width());
+    let threads = threads_for(run, map.layout().pixels().saturating_mul(cost));
     let end = |thread: usize| match rows {
         0 => height * width * thread / threads,
         rows => (height * thread / threads).next_multiple_of(rows) * width,
@@ -335,13 +335,13 @@ fn split<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize) -> Vec<MapMut
 /// it reads of the map lies in the caches of others, which takes longer for as many bytes. Measured on the layers of SE-ResNet-50, channels win
 /// where there are six times as many weights as values that are read and written.
 fn has_many_weights(weights: usize, pixels: usize, shape: &ConvolutionShape) -> bool {
-    weights >= 6 * pixels * (shape.inputs + shape.outputs)
+    weights >= pixels.saturating_mul(6 * (shape.inputs() + shape.outputs()))
 }
 
 /// The output of a convolution in parts: as [`split`] does, or of a `deep` one by channels, where its panels can be told into parts of about one size.
 fn split_convolution<'a>(run: &Run, map: MapMut<'a>, cost: usize, rows: usize, deep: bool, nearest_cut: impl Fn(usize) -> usize) -> Vec<MapMut<'a>> {
-    let Layout { channels, .. } = map.layout();
-    let threads = threads_for(run, map.layout().pixels() * cost);
+    let channels = map.layout().channels();
+    let threads = threads_for(run, map.layout().pixels().saturating_mul(cost));
     let ends: Vec<usize> = (1..threads).map(|thread| nearest_cut(channels * thread / threads)).collect();
     let starts = [0].into_iter().chain(ends.iter().copied());
     let mut sizes = starts.zip(ends.iter().copied().chain([channels])).map(|(start, end)| end - start);
@@ -415,7 +415,8 @@ impl EvalOp for Region {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut memory = idle.unwrap_or_else(|| Pages::zeroed(self.steps.memory + self.steps.threads * self.steps.scratch));
+        let values = self.steps.memory.saturating_add(self.steps.threads.saturating_mul(self.steps.scratch));
+        let mut memory = idle.map_or_else(|| Pages::zeroed(values), Ok)?;
         let inputs = inputs.iter().map(|input| input.try_as_plain_ram()?.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut tensors = vec![];
         for output in &self.steps.outputs {

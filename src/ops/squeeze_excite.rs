@@ -44,7 +44,7 @@ impl SqueezeExcite {
         let image = (channels * positions).max(1);
         let together = (BLOCK / positions.max(1)).max(1);
         let mut means = vec![0.0; channels];
-        for (index, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels)).enumerate() {
+        for (index, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels.max(1))).enumerate() {
             let (from, shortcut) = (part(from, image, index), part(shortcut, image, index));
             squeeze(self.simd, from.unwrap_or(map), positions, &mut means);
             excite(self.simd, &self.excitation, &means, gates);
@@ -73,7 +73,8 @@ fn part(values: Option<&[f32]>, size: usize, index: usize) -> Option<&[f32]> {
 /// A tensor to be written before it is read: filling it with zeros first takes as long as copying the map would.
 #[expect(unsafe_code, reason = "tract gives out memory that is not filled by an unsafe function only")]
 fn unfilled(shape: &[usize]) -> TractResult<Tensor> {
-    // SAFETY: every pattern of bits is an `f32`, and `recalibrate` writes all values.
+    // SAFETY: every pattern of bits is an `f32`, and `recalibrate` writes all values before any is read: the tensor has the input's shape, so that its
+    // length, which is that of memory, is whole images of `channels · positions` values, which `scale` asserts that it writes.
     unsafe { Tensor::uninitialized::<f32>(shape) }
 }
 

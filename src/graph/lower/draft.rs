@@ -8,7 +8,9 @@ use tract_onnx::tract_core::internal::*;
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
-use crate::kernels::maps::{Convolution, ConvolutionShape, Depthwise, Layout, Linear, Nonlinearity, Weights, Window, Winograd, WinogradConvolution};
+use crate::kernels::maps::{
+    Convolution, ConvolutionShape, Depthwise, Layout, Linear, MAX_VALUES, Nonlinearity, WeightsMut, Window, Winograd, WinogradConvolution,
+};
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Run, Slot, Step, Steps, most_threads};
 
@@ -62,6 +64,10 @@ pub(super) struct Drawn {
     outs: Vec<Output>,
 }
 
+/// Values by which the borders of all maps may lengthen them beside as much again as the maps have: 256 MB. Paddings that are large by themselves would
+/// ask for any memory.
+const BORDER_VALUES: usize = 1 << 26;
+
 /// Weights that are packed and moved into large pages together: enough to fill some of these, and few to be in memory twice.
 const TOGETHER_BYTES: usize = 16 << 20;
 
@@ -88,7 +94,7 @@ impl<'a> Draft<'a> {
                 }
                 None => {
                     let ones = tensor1(&vec![1f32; shift.len()]).into_arc_tensor();
-                    self.convolve(ConvolutionShape::channel_wise(shift.len()), ones, shift, maps[0], output)?
+                    self.convolve(ConvolutionShape::channel_wise(shift.len())?, ones, shift, maps[0], output)?
                 }
             },
             Operator::Pool(pool, window) => {
@@ -151,11 +157,11 @@ impl<'a> Draft<'a> {
         output: OutletId,
     ) -> TractResult<usize> {
         let [channels, height, width] = self.sizes[from];
-        if height * width > 1 && shape.groups == 1 && shape.window == (Window { kernel: [height, width], ..Window::UNIT }) {
+        if height * width > 1 && shape.groups() == 1 && Ok(shape.window()) == Window::of_taps([height, width]) {
             // A fully connected layer, whose outputs threads share out and whose weights lie as it reads them.
             let flat = self.add_slot([channels * height * width, 1, 1], None);
             from = self.write(Drafted::Ready(Step::Flatten { from, to: flat }), flat);
-            shape = ConvolutionShape { inputs: channels * height * width, window: Window::UNIT, ..shape };
+            shape = ConvolutionShape::new(channels * height * width, shape.outputs(), 1, Window::UNIT)?;
         }
         let to = self.new_slot(output)?;
         let (shortcut, slopes, nonlinearity) = (None, vec![], Nonlinearity::Identity);
@@ -286,24 +292,7 @@ impl Drawn {
             }
         }
         steps.extend(pack(together, simd, lowering, &self.sizes)?);
-        let mut layouts: Vec<Layout> = self.sizes.iter().map(|[c, h, w]| Layout::new(*h, *w, *c, 0)).collect();
-        for step in &steps {
-            let (window, from, to) = match step {
-                Step::Convolve { convolution, from, to, .. } => (convolution.shape().window, *from, *to),
-                Step::ConvolveWinograd { convolution, from, to, .. } => (convolution.shape().window, *from, *to),
-                Step::ConvolveDepthwise { convolution, from, to } => (convolution.window(), *from, *to),
-                _ => continue,
-            };
-            let border = window.border([layouts[from].height, layouts[from].width], [layouts[to].height, layouts[to].width]);
-            let whole = whole(&self.parents, from);
-            layouts[whole].border = layouts[whole].border.max(border);
-        }
-        for (slot, parent) in self.parents.iter().enumerate() {
-            if let Some((parent, _)) = parent {
-                layouts[slot].border = layouts[*parent].border;
-                layouts[slot].stride = layouts[*parent].stride;
-            }
-        }
+        let layouts = layouts(&self.sizes, &self.parents, &steps)?;
         let feedable = feedable(&self.parents, &steps, &self.outs);
         let (slots, memory) = share_memory(&layouts, &self.parents, &steps, &self.outs);
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
@@ -319,7 +308,8 @@ impl Drawn {
 
 impl Open {
     fn is_depthwise(&self) -> bool {
-        self.shape.groups > 1 && self.shape.groups == self.shape.inputs && self.shape.groups == self.shape.outputs
+        let shape = &self.shape;
+        shape.groups() > 1 && (shape.inputs(), shape.outputs()) == (shape.groups(), shape.groups())
     }
 }
 
@@ -350,10 +340,14 @@ impl Drafted {
         let weights = values(&open.weights).context("weights that are no floats")?;
         let Open { shape, ref bias, from, shortcut, to, ref slopes, nonlinearity, .. } = open;
         Ok(if open.is_depthwise() {
-            let mut convolution = Depthwise::new(shape.window, weights, bias, nonlinearity)?;
+            let mut convolution = Depthwise::new(shape.window(), weights, bias, nonlinearity)?;
             convolution.set_slopes(slopes);
             Step::ConvolveDepthwise { convolution, from, to }
-        } else if shortcut.is_none() && slopes.is_empty() && shape.window == Window::UNIT && shape.groups == 1 && sizes[to] == [shape.outputs, 1, 1] {
+        } else if shortcut.is_none()
+            && slopes.is_empty()
+            && (shape.window(), shape.groups()) == (Window::UNIT, 1)
+            && sizes[to] == [shape.outputs(), 1, 1]
+        {
             Step::Connect { layer: Linear::new(weights.to_vec(), bias.clone(), nonlinearity)?, from, to }
         } else if let Some(tile) = winograd.choose(simd, &shape, [sizes[to][1], sizes[to][2]]) {
             let mut convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
@@ -376,7 +370,7 @@ fn pack(steps: Vec<Drafted>, simd: Simd, lowering: Lowering, sizes: &[[usize; 3]
     steps.into_iter().zip(&mut packed).enumerate().for_each(|(index, step)| parts[index % count].push(step));
     run.share(parts, |part| part.into_iter().for_each(|(step, place)| *place = Some(step.pack(simd, lowering.winograd, sizes))));
     let mut packed = packed.into_iter().flatten().collect::<TractResult<Vec<_>>>()?;
-    Weights::gather(packed.iter_mut().flat_map(Step::weights_mut).collect());
+    WeightsMut::gather(packed.iter_mut().flat_map(Step::weights_mut).collect())?;
     Ok(packed)
 }
 
@@ -407,6 +401,35 @@ fn written_by(step: &Step) -> usize {
 /// The map that `slot` is some channels of, or itself.
 fn whole(parents: &[Option<(usize, usize)>], slot: usize) -> usize {
     parents[slot].map_or(slot, |(parent, _)| parent)
+}
+
+/// Where the values of every map lie: with the border that its readers need, and as parts of others where they are.
+fn layouts(sizes: &[[usize; 3]], parents: &[Option<(usize, usize)>], steps: &[Step]) -> TractResult<Vec<Layout>> {
+    let mut borders = vec![0; sizes.len()];
+    for step in steps {
+        let (window, from, to) = match step {
+            Step::Convolve { convolution, from, to, .. } => (convolution.shape().window(), *from, *to),
+            Step::ConvolveWinograd { convolution, from, to, .. } => (convolution.shape().window(), *from, *to),
+            Step::ConvolveDepthwise { convolution, from, to } => (convolution.window(), *from, *to),
+            _ => continue,
+        };
+        let ([_, height, width], [_, to_height, to_width]) = (sizes[from], sizes[to]);
+        let whole = whole(parents, from);
+        borders[whole] = window.border([height, width], [to_height, to_width]).max(borders[whole]);
+    }
+    let layout = |slot: usize| {
+        let ([channels, height, width], whole) = (sizes[slot], whole(parents, slot));
+        Layout::try_new(height, width, channels, borders[whole])?.with_stride(sizes[whole][0])
+    };
+    let layouts = (0..sizes.len()).map(layout).collect::<Result<Vec<_>, _>>()?;
+    let (mut bare, mut all) = (0usize, 0usize);
+    for layout in &layouts {
+        bare = bare.saturating_add(layout.pixels() * layout.channels());
+        all = all.saturating_add(layout.len());
+    }
+    let most = bare.saturating_mul(2).saturating_add(BORDER_VALUES).min(MAX_VALUES);
+    ensure!(all <= most, "maps of {bare} values take {all} with the padding of their convolutions, expected at most {most}");
+    Ok(layouts)
 }
 
 /// Gives every map a place that no map has which is alive at the same time; parts of a map lie in its place and keep it alive.

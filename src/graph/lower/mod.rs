@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use self::draft::Draft;
-use self::operator::{Operator, Recognised, has_kernel, map_size, recognise};
+use self::operator::{Operator, Recognised, check_windows, has_kernel, map_size, recognise};
 use crate::kernels::Simd;
 use crate::kernels::maps::{Layout, Winograd};
 use crate::ops::Region;
@@ -75,8 +75,9 @@ impl Default for Lowering {
 /// Returns what is left to tract.
 ///
 /// # Errors
-/// When tract refuses the patched graph, which would be a defect.
+/// When a window, or a map with its padding, is beyond the limits of the kernels, and when tract refuses the patched graph, which would be a defect.
 pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowering) -> TractResult<Vec<Unlowered>> {
+    check_windows(model)?;
     let order = model.eval_order()?;
     let mut recognised: HashMap<usize, Recognised> = HashMap::new();
     let mut ranks: HashMap<usize, usize> = HashMap::new();
@@ -99,7 +100,8 @@ pub fn lower(model: &mut TypedModel, batch: usize, simd: Simd, lowering: Lowerin
     for nodes in regions {
         let convolves = nodes.iter().any(|node| {
             let of_a_map = map_size(model, (*node).into(), batch).is_some_and(|[_, height, width]| height * width > 1);
-            of_a_map && matches!(recognised[node].operator, Operator::Convolution { shape, .. } if shape.groups < shape.inputs || shape.inputs == 1)
+            of_a_map
+                && matches!(recognised[node].operator, Operator::Convolution { shape, .. } if shape.groups() < shape.inputs() || shape.inputs() == 1)
         });
         if convolves {
             replace(model, &nodes, &mut recognised, batch, simd, lowering)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::internal::{AxisOp, DimLike};
+use tract_onnx::tract_core::internal::{AxisOp, DimLike, TractErrorContext};
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
@@ -17,7 +17,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, 
 use crate::graph::linear::{linear, transpose};
 use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, through_unit_axes, uniform, values};
 use crate::graph::squeeze::squeezed_map;
-use crate::kernels::maps::{ConvolutionShape, Nonlinearity, Pool, Window};
+use crate::kernels::maps::{ConvolutionShape, Layout, MAX_SIZE, Nonlinearity, Pool, SizeError, Window};
 use crate::ops::SqueezeExcite;
 
 /// An operator on maps.
@@ -53,19 +53,50 @@ pub(super) struct Recognised {
     pub(super) inputs: Vec<OutletId>,
 }
 
-/// C, H and W of `wire`, a map `[N, C, H, W]` or a vector `[N, C]`, a map of one pixel; tract may have dropped a batch of one.
+/// C, H and W of `wire`, a map `[N, C, H, W]` or a vector `[N, C]`, a map of one pixel; tract may have dropped a batch of one. None of them is 0, and a
+/// map of them is within the limits of the kernels.
 pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Option<[usize; 3]> {
     let fact = model.outlet_fact(wire).ok()?;
     if fact.datum_type != f32::datum_type() || fact.konst.is_some() {
         return None;
     }
-    match *shape(model, wire)?.as_slice() {
-        [n, c, h, w] if n == batch => Some([c, h, w]),
-        [c, h, w] if batch == 1 => Some([c, h, w]),
-        [n, c] if n == batch => Some([c, 1, 1]),
-        [c] if batch == 1 => Some([c, 1, 1]),
-        _ => None,
+    let size = match *shape(model, wire)?.as_slice() {
+        [n, c, h, w] if n == batch => [c, h, w],
+        [c, h, w] if batch == 1 => [c, h, w],
+        [n, c] if n == batch => [c, 1, 1],
+        [c] if batch == 1 => [c, 1, 1],
+        _ => return None,
+    };
+    let has_values = Layout::try_new(size[1], size[2], size[0], 0).is_ok_and(|layout| !layout.is_empty());
+    has_values.then_some(size)
+}
+
+/// Checks that windows are within the limits of the kernels: others are an attack, to which tract's own operators are not equal either.
+pub(super) fn check_windows(model: &TypedModel) -> TractResult<()> {
+    for node in model.nodes() {
+        let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
+        let pool = node.op_as::<MaxPool>().map(|op| &op.pool_spec).or(node.op_as::<SumPool>().map(|op| &op.pool_spec));
+        if let Some(spec) = conv.or(pool) {
+            check_window(spec).with_context(|| format!("{:.60} cannot be run", node.name))?;
+        }
     }
+    Ok(())
+}
+
+fn check_window(spec: &PoolSpec) -> Result<(), SizeError> {
+    let (strides, dilations) = (spec.strides(), spec.dilations());
+    let [before, after] = match &spec.padding {
+        PaddingSpec::Explicit(before, after) | PaddingSpec::ExplicitOnnxPool(before, after, _) => [before.as_slice(), after.as_slice()],
+        PaddingSpec::Valid | PaddingSpec::SameUpper | PaddingSpec::SameLower => [&[][..], &[]],
+    };
+    let of = |values: &[usize], axis: usize, default: usize| values.get(axis).copied().unwrap_or(default);
+    for axis in 0..spec.kernel_shape.len() {
+        for padding in [of(before, axis, 0), of(after, axis, 0)] {
+            let [stride, dilation] = [of(&strides, axis, 1), of(&dilations, axis, 1)];
+            Window::new([spec.kernel_shape[axis], 1], [stride, 1], [dilation, 1], [padding, 0])?;
+        }
+    }
+    Ok(())
 }
 
 /// What `node` is, where its inputs and its output are maps.
@@ -97,12 +128,16 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     }
     if let Some(op) = model.node(node).op_as::<TypedConcat>() {
         let inputs = model.node(node).inputs.to_vec();
-        let alike = inputs.iter().all(|input| map_size(model, *input, batch).is_some_and(|other| other[1..] == size[1..]));
+        let sizes = inputs.iter().map(|input| map_size(model, *input, batch)).collect::<Option<Vec<_>>>()?;
+        let alike = sizes.iter().all(|other| other[1..] == size[1..]) && sizes.iter().map(|other| other[0]).sum::<usize>() == size[0];
         return (alike && op.axis == channel_axis(shape(model, output)?.len())).then_some(Recognised { operator: Operator::Concatenate, inputs });
     }
     if let Some(op) = model.node(node).op_as::<Slice>() {
         let first = op.start.to_usize().ok().filter(|_| op.axis == channel_axis(model.outlet_fact(output).map_or(0, |fact| fact.rank())))?;
-        return unary(Operator::Slice(first), model.node(node).inputs[0]);
+        let input = model.node(node).inputs[0];
+        let [channels, height, width] = map_size(model, input, batch)?;
+        let has_them = channels.checked_sub(first).is_some_and(|rest| size[0] <= rest) && [height, width] == size[1..];
+        return has_them.then(|| Recognised { operator: Operator::Slice(first), inputs: vec![input] });
     }
     if let Some((input, slopes)) = prelu(model, node) {
         let slopes = channel_values(&slopes, size, shape(model, output)?.len())?;
@@ -167,7 +202,7 @@ fn prelu(model: &TypedModel, node: usize) -> Option<(OutletId, Arc<Tensor>)> {
 
 /// Every channel times a number: a depthwise convolution of one tap.
 fn scaled(model: &TypedModel, batch: usize, size: [usize; 3], input: OutletId, scale: &[f32]) -> Option<Recognised> {
-    let (shape, weights) = (ConvolutionShape::channel_wise(scale.len()), tensor1(scale).into_arc_tensor());
+    let (shape, weights) = (ConvolutionShape::channel_wise(scale.len()).ok()?, tensor1(scale).into_arc_tensor());
     let operator = Operator::Convolution { shape, weights, bias: vec![0.0; scale.len()] };
     (map_size(model, input, batch)? == size).then(|| Recognised { operator, inputs: vec![input] })
 }
@@ -177,7 +212,7 @@ fn k_by_k(model: &TypedModel, node: usize, batch: usize) -> Option<Recognised> {
     let [input, kernel, bias] = *model.node(node).inputs.as_slice() else { return None };
     let (size, output) = (map_size(model, input, batch)?, map_size(model, node.into(), batch)?);
     let (kernel, bias) = (constant(model, kernel)?, constant(model, bias)?);
-    let shape = ConvolutionShape { inputs: size[0], outputs: output[0], groups: op.group, window: window(&op.pool_spec, size, output)? };
+    let shape = ConvolutionShape::new(size[0], output[0], op.group, window(&op.pool_spec, size, output)?).ok()?;
     let bias = if bias.len() == output[0] { values(&bias)?.to_vec() } else { vec![uniform(&bias)?; output[0]] };
     Some(Recognised { operator: Operator::Convolution { shape, weights: kernel, bias }, inputs: vec![input] })
 }
@@ -208,8 +243,8 @@ fn one_by_one(model: &TypedModel, node: usize, batch: usize) -> Option<Recognise
         false => Tensor::from_shape(&[outputs, inputs], &transpose(values(&weights)?, outputs)).ok()?.into_arc_tensor(),
     };
     let (input, stride) = through_downsampling(model, data, batch);
-    let window = Window { stride, ..Window::UNIT };
-    let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
+    let window = Window::new([1, 1], stride, [1, 1], [0, 0]).ok()?;
+    let shape = ConvolutionShape::new(inputs, outputs, 1, window).ok()?;
     Some(Recognised { operator: Operator::Convolution { shape, weights, bias: vec![0.0; outputs] }, inputs: vec![input] })
 }
 
@@ -218,7 +253,7 @@ fn fully_connected(model: &TypedModel, node: usize, batch: usize, size: [usize; 
     let [outputs, 1, 1] = size else { return None };
     let layer = linear(model, node.into(), batch, outputs).filter(|layer| layer.node == node)?;
     let [inputs, 1, 1] = map_size(model, layer.input, batch)? else { return None };
-    let shape = ConvolutionShape { inputs, outputs, groups: 1, window: Window::UNIT };
+    let shape = ConvolutionShape::new(inputs, outputs, 1, Window::UNIT).ok()?;
     Some(Recognised { operator: Operator::Convolution { shape, weights: layer.weights, bias: layer.bias }, inputs: vec![layer.input] })
 }
 
@@ -247,7 +282,7 @@ fn on_all_pixels(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]
         }
     }
     let weights = if outputs_first { weights } else { tensor1(&transpose(values(&weights)?, outputs)).into_arc_tensor() };
-    let shape = ConvolutionShape { inputs: map[0], outputs, groups: 1, window: Window { kernel: [map[1], map[2]], ..Window::UNIT } };
+    let shape = ConvolutionShape::new(map[0], outputs, 1, Window::of_taps([map[1], map[2]]).ok()?).ok()?;
     Some(Recognised { operator: Operator::Convolution { shape, weights, bias: vec![0.0; outputs] }, inputs: vec![data] })
 }
 
@@ -262,18 +297,21 @@ fn global_pool(model: &TypedModel, node: usize, batch: usize) -> Option<Recognis
     let mean = squeezed_map(model, node.into()).filter(|input| input.node != node).map(|input| (Pool::Average, input));
     let (pool, input) = mean.or_else(largest)?;
     let [_, height, width] = map_size(model, input, batch)?;
-    let window = Window { kernel: [height, width], ..Window::UNIT };
+    let window = Window::of_taps([height, width]).ok()?;
     Some(Recognised { operator: Operator::Pool(pool, window), inputs: vec![input] })
 }
 
 /// The map that `wire` takes every so many rows and columns of, and how many.
 fn through_downsampling(model: &TypedModel, mut wire: OutletId, batch: usize) -> (OutletId, [usize; 2]) {
-    let mut stride = [1, 1];
+    let mut stride = [1_usize, 1];
     while let Some(op) = model.node(wire.node).op_as::<Downsample>() {
         let input = model.node(wire.node).inputs[0];
         let axis = shape(model, input).and_then(|shape| (op.axis + 2).checked_sub(shape.len()));
         match (axis, usize::try_from(op.stride)) {
-            (Some(axis @ 0..2), Ok(step)) if op.modulo == 0 && map_size(model, input, batch).is_some() => stride[axis] *= step,
+            (Some(axis @ 0..2), Ok(step)) if op.modulo == 0 && map_size(model, input, batch).is_some() => match stride[axis].checked_mul(step) {
+                Some(product @ 1..=MAX_SIZE) => stride[axis] = product,
+                _ => break,
+            },
             _ => break,
         }
         wire = input;
@@ -289,14 +327,16 @@ fn window(spec: &PoolSpec, input: [usize; 3], output: [usize; 3]) -> Option<Wind
     let pair = |values: &[usize]| <[usize; 2]>::try_from(values).ok();
     let kernel = pair(&spec.kernel_shape)?;
     let (stride, dilation) = (pair(&spec.strides())?, pair(&spec.dilations())?);
-    let total = |axis: usize| ((output[axis + 1] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1).saturating_sub(input[axis + 1]);
+    // Of a window without padding, what it needs beyond the end of the input is all the padding.
+    let bare = Window::new(kernel, stride, dilation, [0, 0]).ok()?;
+    let total = |axis: usize| bare.needed(axis, input[axis + 1], output[axis + 1]);
     let padding = match &spec.padding {
         PaddingSpec::Explicit(before, _) | PaddingSpec::ExplicitOnnxPool(before, _, _) => pair(before)?,
         PaddingSpec::Valid => [0, 0],
         PaddingSpec::SameUpper => [total(0) / 2, total(1) / 2],
         PaddingSpec::SameLower => [total(0).div_ceil(2), total(1).div_ceil(2)],
     };
-    Some(Window { kernel, stride, dilation, padding })
+    Window::new(kernel, stride, dilation, padding).ok()
 }
 
 /// Of maps and vectors of `rank`: the first but for the batch, which those of odd rank do not have.

@@ -3,79 +3,179 @@
 use std::ops::Range;
 
 use super::layout::Layout;
+use super::limits::{SizeError, check, check_values};
 use super::nonlinearity::Nonlinearity;
-use super::pages::Weights;
+use super::pages::{Weights, WeightsMut};
 use crate::kernels::Simd;
 
-/// How a window moves over a map; sizes are `[vertical, horizontal]`.
+/// How a window moves over a map; sizes are `[vertical, horizontal]`, and within the [limits](super::limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// Taps.
-    pub kernel: [usize; 2],
-    /// Pixels of the input from one pixel of the output to the next.
-    pub stride: [usize; 2],
-    /// Pixels of the input from one tap to the next.
-    pub dilation: [usize; 2],
-    /// Pixels of padding above and to the left; what is needed below and to the right follows from the sizes of the maps.
-    pub padding: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    padding: [usize; 2],
 }
 
 impl Window {
     /// One tap that moves by one pixel.
     pub const UNIT: Self = Self { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0, 0] };
 
-    /// The border that a map of `input` size needs so that an output of `output` size reads nothing outside.
+    /// A window of so many taps, `kernel`, that moves by `stride` pixels, with `dilation` pixels from one tap to the next, and `padding` pixels above
+    /// and to the left; what is needed below and to the right follows from the sizes of the maps.
+    ///
+    /// # Errors
+    /// [`SizeError`] when a padding is above [`MAX_SIZE`](super::MAX_SIZE), or another size is, or is 0.
+    pub fn new(kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2], padding: [usize; 2]) -> Result<Self, SizeError> {
+        for (name, sizes, least) in [("number of taps", kernel, 1), ("stride", stride, 1), ("dilation", dilation, 1), ("padding", padding, 0)] {
+            sizes.into_iter().try_for_each(|size| check(name, size, least))?;
+        }
+        let dilation = [0, 1].map(|axis| if kernel[axis] == 1 { 1 } else { dilation[axis] });
+        Ok(Self { kernel, stride, dilation, padding })
+    }
+
+    /// A window of so many taps that moves by one pixel, without padding.
+    ///
+    /// # Errors
+    /// As [`Window::new`].
+    pub fn of_taps(kernel: [usize; 2]) -> Result<Self, SizeError> {
+        Self::new(kernel, [1, 1], [1, 1], [0, 0])
+    }
+
+    /// Taps.
+    #[inline]
+    pub fn kernel(&self) -> [usize; 2] {
+        self.kernel
+    }
+
+    /// All taps.
+    #[inline]
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Pixels of the input from one pixel of the output to the next.
+    #[inline]
+    pub fn stride(&self) -> [usize; 2] {
+        self.stride
+    }
+
+    /// Pixels of the input from one tap to the next; 1 where there is only one tap.
+    #[inline]
+    pub fn dilation(&self) -> [usize; 2] {
+        self.dilation
+    }
+
+    /// Pixels of padding above and to the left.
+    #[inline]
+    pub fn padding(&self) -> [usize; 2] {
+        self.padding
+    }
+
+    /// The border that a map of `input` size needs so that an output of `output` size reads nothing outside; where it is larger than any number,
+    /// `usize::MAX`.
     pub fn border(&self, input: [usize; 2], output: [usize; 2]) -> usize {
-        let needed = |axis: usize| {
-            let end = output[axis].saturating_sub(1) * self.stride[axis] + self.kernel[axis].saturating_sub(1) * self.dilation[axis] + 1;
-            self.padding[axis].max(end.saturating_sub(input[axis] + self.padding[axis]))
-        };
-        needed(0).max(needed(1))
+        let [vertical, horizontal] = [0, 1].map(|axis| self.needed(axis, input[axis], output[axis]).max(self.padding[axis]));
+        vertical.max(horizontal)
+    }
+
+    /// Along one axis, how far the taps reach beyond the end of a map that is `input` long, for an output that is `output` long; `usize::MAX` where
+    /// it is larger than any number.
+    pub(crate) fn needed(&self, axis: usize, input: usize, output: usize) -> usize {
+        // In 128 bits nothing wraps, whatever the sizes.
+        let wide = |size: usize| size as u128;
+        let moves = wide(output.saturating_sub(1)) * wide(self.stride[axis]);
+        let end = moves + wide(self.kernel[axis] - 1) * wide(self.dilation[axis]) + 1;
+        usize::try_from(end.saturating_sub(wide(input) + wide(self.padding[axis]))).unwrap_or(usize::MAX)
     }
 
     /// Whether all taps of every pixel of `output` lie within `input` and its border.
     pub(in crate::kernels) fn fits(&self, input: &Layout, output: &Layout) -> bool {
-        self.border([input.height, input.width], [output.height, output.width]) <= input.border
+        self.border([input.height(), input.width()], [output.height(), output.width()]) <= input.border()
+    }
+
+    /// Of the pixel `at` of the output, along one axis: where the taps lie in a map that is `size` long, padding and border left out.
+    #[inline]
+    pub(in crate::kernels) fn inside(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        // Where the first tap would lie, counted from the beginning of the padding.
+        let (first, step, padding) = (at * self.stride[axis], self.dilation[axis], self.padding[axis]);
+        let steps = |length: usize| if step == 1 { length } else { length.div_ceil(step) };
+        let taps_before = |end: usize| steps(end.saturating_sub(first)).min(self.kernel[axis]);
+        (taps_before(padding)..taps_before(padding + size)).map(move |tap| first + tap * step - padding)
     }
 }
 
-/// The sizes of a convolution.
+/// The sizes of a convolution, within the [limits](super::limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConvolutionShape {
-    /// Channels of the input.
-    pub inputs: usize,
-    /// Channels of the output.
-    pub outputs: usize,
-    /// Every output channel sees `inputs / groups` input channels.
-    pub groups: usize,
-    /// How it moves.
-    pub window: Window,
+    inputs: usize,
+    outputs: usize,
+    groups: usize,
+    window: Window,
 }
 
 impl ConvolutionShape {
+    /// A convolution from `inputs` to `outputs` channels, each of which sees `inputs / groups` channels.
+    ///
+    /// # Errors
+    /// [`SizeError`] when a size is 0 or above [`MAX_SIZE`](super::MAX_SIZE), when the groups do not divide the channels, and when there were more
+    /// weights than [`MAX_VALUES`](super::MAX_VALUES).
+    pub fn new(inputs: usize, outputs: usize, groups: usize, window: Window) -> Result<Self, SizeError> {
+        for (name, size) in [("number of inputs", inputs), ("number of outputs", outputs), ("number of groups", groups)] {
+            check(name, size, 1)?;
+        }
+        if !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            return Err(SizeError::Groups { groups, inputs, outputs });
+        }
+        check_values("a kernel", &[outputs, inputs / groups, window.kernel[0], window.kernel[1]])?;
+        Ok(Self { inputs, outputs, groups, window })
+    }
+
     /// One tap that sees its own channel alone: a number for each of `channels` to scale or shift by.
-    pub fn channel_wise(channels: usize) -> Self {
-        Self { inputs: channels, outputs: channels, groups: channels, window: Window::UNIT }
+    ///
+    /// # Errors
+    /// As [`ConvolutionShape::new`].
+    pub fn channel_wise(channels: usize) -> Result<Self, SizeError> {
+        Self::new(channels, channels, channels, Window::UNIT)
     }
 
-    /// Multiply-accumulates of every pixel of the output.
+    /// Channels of the input.
+    #[inline]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Channels of the output.
+    #[inline]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Every output channel sees `inputs / groups` input channels.
+    #[inline]
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// How it moves.
+    #[inline]
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Multiply-accumulates of every pixel of the output, and weights.
+    #[inline]
     pub fn products(&self) -> usize {
-        self.outputs * self.inputs / self.groups * self.window.kernel[0] * self.window.kernel[1]
+        self.outputs * (self.inputs / self.groups) * self.window.taps()
     }
-}
 
-/// The weights do not belong to the shape.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{weights} weights and {bias} biases for a convolution of {shape:?}")]
-pub struct ConvolutionMismatch {
-    shape: ConvolutionShape,
-    weights: usize,
-    bias: usize,
-}
-
-impl ConvolutionMismatch {
-    pub(super) fn new(shape: ConvolutionShape, weights: &[f32], bias: &[f32]) -> Self {
-        Self { shape, weights: weights.len(), bias: bias.len() }
+    /// # Errors
+    /// [`SizeError::Weights`] when there are more or fewer than it has.
+    pub(super) fn check_weights(&self, weights: &[f32], bias: &[f32]) -> Result<(), SizeError> {
+        match (weights.len(), bias.len()) == (self.products(), self.outputs) {
+            true => Ok(()),
+            false => Err(SizeError::Weights { shape: *self, weights: weights.len(), bias: bias.len() }),
+        }
     }
 }
 
@@ -130,14 +230,10 @@ impl Convolution {
     /// Packs `weights`, `[outputs, inputs / groups, kernel height, kernel width]`, and `bias`, `[outputs]`, for `simd`.
     ///
     /// # Errors
-    /// [`ConvolutionMismatch`] when there are more or fewer than the shape says, or the groups do not divide the channels.
-    pub fn new(simd: Simd, shape: ConvolutionShape, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, ConvolutionMismatch> {
-        let ConvolutionShape { inputs, outputs, groups, window } = shape;
-        let taps = window.kernel[0] * window.kernel[1];
-        let divides = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups) && window.stride[0] > 0 && window.stride[1] > 0;
-        if !divides || weights.len() != outputs * (inputs / groups) * taps || bias.len() != outputs {
-            return Err(ConvolutionMismatch::new(shape, weights, bias));
-        }
+    /// [`SizeError::Weights`] when there are more or fewer than the shape says.
+    pub fn new(simd: Simd, shape: ConvolutionShape, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
+        shape.check_weights(weights, bias)?;
+        let ConvolutionShape { inputs, outputs, groups, .. } = shape;
         let PanelSize { lanes, usual, widest } = simd.kernels().panel_size();
         let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
         let together = groups_together(groups, group_outputs, lanes);
@@ -180,7 +276,7 @@ impl Convolution {
     }
 
     fn push(&mut self, panel: Panel, lanes: usize, weights: &[f32], bias: &[f32], of_all_panels: &mut Vec<f32>) {
-        let taps = self.shape.window.kernel[0] * self.shape.window.kernel[1];
+        let taps = self.shape.window.taps();
         let group_inputs = self.shape.inputs / self.shape.groups;
         let group_outputs = self.shape.outputs / self.shape.groups;
         self.bias.extend((0..lanes).map(|lane| if lane < panel.outputs { bias[panel.first + lane] } else { 0.0 }));
@@ -218,8 +314,8 @@ impl Convolution {
     }
 
     /// Where its weights are, to be moved.
-    pub fn weights_mut(&mut self) -> &mut Weights {
-        &mut self.weights
+    pub fn weights_mut(&mut self) -> WeightsMut<'_> {
+        WeightsMut::new(&mut self.weights)
     }
 
     /// Its sizes.
@@ -233,12 +329,14 @@ impl Convolution {
     }
 }
 
-/// How many groups share a panel, with zeros where an output does not see an input: as few as fill the lanes, where any number does.
+/// How many groups share a panel, with zeros where an output does not see an input: as few as fill the lanes, where any number does, and else as many
+/// as there are, but never more than lanes, so that packed weights take at most that many times their memory.
 fn groups_together(groups: usize, outputs: usize, lanes: usize) -> usize {
     if outputs >= lanes || groups == 1 {
         return 1;
     }
-    (1..=groups).find(|together| groups.is_multiple_of(*together) && (together * outputs).is_multiple_of(lanes)).unwrap_or(groups)
+    let mut numbers = (1..=groups.min(lanes)).filter(|together| groups.is_multiple_of(*together));
+    numbers.clone().find(|together| (together * outputs).is_multiple_of(lanes)).or(numbers.next_back()).unwrap_or(1)
 }
 
 /// `vectors` in parts of `usual`; where one vector would be left alone, with too few sums to hide the latency of a multiply-add, the part before
@@ -274,13 +372,10 @@ impl Depthwise {
     /// Packs `weights`, `[channels, 1, kernel height, kernel width]`, and `bias`, `[channels]`.
     ///
     /// # Errors
-    /// [`ConvolutionMismatch`] when there are more or fewer than the shape says.
-    pub fn new(window: Window, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, ConvolutionMismatch> {
-        let (channels, taps) = (bias.len(), window.kernel[0] * window.kernel[1]);
-        if weights.len() != channels * taps || window.stride[0] == 0 || window.stride[1] == 0 {
-            let shape = ConvolutionShape { inputs: channels, outputs: channels, groups: channels, window };
-            return Err(ConvolutionMismatch::new(shape, weights, bias));
-        }
+    /// [`SizeError`] when there are more or fewer than the shape says, and as [`ConvolutionShape::new`].
+    pub fn new(window: Window, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
+        let (channels, taps) = (bias.len(), window.taps());
+        ConvolutionShape::new(channels, channels, channels, window)?.check_weights(weights, bias)?;
         let weights = (0..taps).flat_map(|tap| weights.iter().skip(tap).step_by(taps).copied()).collect();
         Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec(), slopes: vec![] })
     }

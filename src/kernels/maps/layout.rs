@@ -5,46 +5,108 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::limits::{SizeError, check, check_values};
+
 /// One image's feature map in memory: `[H + 2·border, W + 2·border, stride]`, row-major, of which each pixel's first `channels` values count.
 ///
 /// The border is zero: it is the padding of the convolutions that read the map. A stride above the number of channels makes the map a part of a
-/// wider one, as concatenations and slices need.
+/// wider one, as concatenations and slices need. All sizes are within the [limits](super::limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
-    /// H, without the border.
-    pub height: usize,
-    /// W, without the border.
-    pub width: usize,
-    /// C
-    pub channels: usize,
-    /// Pixels of zeros on every side.
-    pub border: usize,
-    /// Values from one pixel to the next.
-    pub stride: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    border: usize,
+    stride: usize,
 }
 
 impl Layout {
     /// A map of its own, as opposed to a part of a wider one.
+    ///
+    /// # Panics
+    /// When [`Layout::try_new`] gives an error.
     pub fn new(height: usize, width: usize, channels: usize, border: usize) -> Self {
-        Self { height, width, channels, border, stride: channels }
+        Self::try_new(height, width, channels, border).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Layout::new`], of sizes that may be anything.
+    ///
+    /// # Errors
+    /// [`SizeError`] when a size is above [`MAX_SIZE`](super::MAX_SIZE), or the map with its border has more than
+    /// [`MAX_VALUES`](super::MAX_VALUES).
+    pub fn try_new(height: usize, width: usize, channels: usize, border: usize) -> Result<Self, SizeError> {
+        Self { height, width, channels, border, stride: channels }.checked()
+    }
+
+    /// The same as a part of a map of `stride` channels.
+    ///
+    /// # Errors
+    /// As [`Layout::try_new`], and when it has more channels than that.
+    pub fn with_stride(self, stride: usize) -> Result<Self, SizeError> {
+        Self { stride, ..self }.checked()
+    }
+
+    /// `self`, if its sizes are within the limits.
+    fn checked(self) -> Result<Self, SizeError> {
+        let Self { height, width, channels, border, stride } = self;
+        for (name, size) in [("height", height), ("width", width), ("number of channels", channels), ("border", border)] {
+            check(name, size, 0)?;
+        }
+        check("stride", stride, channels)?;
+        check_values("a map", &[height + 2 * border, width + 2 * border, stride])?;
+        Ok(self)
+    }
+
+    /// H, without the border.
+    #[inline]
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// W, without the border.
+    #[inline]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// C
+    #[inline]
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Pixels of zeros on every side.
+    #[inline]
+    pub fn border(&self) -> usize {
+        self.border
+    }
+
+    /// Values from one pixel to the next, at least C.
+    #[inline]
+    pub fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Values from one row to the next.
+    #[inline]
     pub fn row(&self) -> usize {
         (self.width + 2 * self.border) * self.stride
     }
 
     /// H·W
+    #[inline]
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Where the pixel at (`y`, `x`) begins; the border is not counted in the coordinates.
-    pub fn offset(&self, y: usize, x: usize) -> usize {
+    /// Where the pixel at (`y`, `x`) begins, which must be one of the map; the border is not counted in the coordinates.
+    #[inline]
+    pub(in crate::kernels) fn offset(&self, y: usize, x: usize) -> usize {
         (y + self.border) * self.row() + (x + self.border) * self.stride
     }
 
     /// The number of values, border included, that memory for the map must have.
+    #[inline]
     pub fn len(&self) -> usize {
         ((self.height + 2 * self.border) * self.row()).saturating_sub(self.stride - self.channels)
     }
@@ -58,8 +120,9 @@ impl Layout {
 /// A map to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'a> {
-    pub(in crate::kernels) layout: Layout,
-    pub(in crate::kernels) data: &'a [f32],
+    layout: Layout,
+    /// At least as long as the layout says.
+    data: &'a [f32],
 }
 
 impl<'a> Map<'a> {
@@ -68,7 +131,7 @@ impl<'a> Map<'a> {
     /// # Panics
     /// When `data` is shorter than the layout says.
     pub fn new(layout: Layout, data: &'a [f32]) -> Self {
-        assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
+        assert!(data.len() >= layout.len(), "{} values for a map of {layout:?}", data.len());
         Self { layout, data }
     }
 
@@ -82,8 +145,15 @@ impl<'a> Map<'a> {
     }
 
     /// Where its values lie.
+    #[inline]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The memory that it lies in.
+    #[inline]
+    pub(in crate::kernels) fn data(&self) -> &'a [f32] {
+        self.data
     }
 
     /// C
@@ -107,10 +177,11 @@ impl<'a> Map<'a> {
 pub struct MapMut<'a> {
     /// Of the whole map.
     layout: Layout,
-    /// Counted by rows, without the border.
+    /// Of the whole map's. Counted by rows, without the border.
     pixels: Range<usize>,
+    /// Of the whole map's.
     channels: Range<usize>,
-    /// The whole map's memory, of which other parts may be writing what is not in this one.
+    /// The whole map's memory, as long as the layout says, of which other parts may be writing what is not in this one.
     data: *mut f32,
     of_the_whole_map: PhantomData<&'a mut [f32]>,
 }
@@ -124,7 +195,7 @@ impl<'a> MapMut<'a> {
     /// # Panics
     /// When `data` is shorter than the layout says.
     pub fn new(layout: Layout, data: &'a mut [f32]) -> Self {
-        assert!(data.len() >= layout.len() && layout.stride >= layout.channels, "{} values for a map of {layout:?}", data.len());
+        assert!(data.len() >= layout.len(), "{} values for a map of {layout:?}", data.len());
         Self { layout, pixels: 0..layout.pixels(), channels: 0..layout.channels, data: data.as_mut_ptr(), of_the_whole_map: PhantomData }
     }
 
@@ -200,7 +271,8 @@ impl<'a> MapMut<'a> {
         assert!(self.contains_all(y, &columns), "pixels {columns:?} of {self:?}");
         let first = self.data.wrapping_add(self.layout.offset(y, columns.start) + self.channels.start);
         let (stride, channels) = (self.layout.stride, self.channels.len());
-        // SAFETY: they are this part's pixels, each lent once, as long as this part is.
+        // SAFETY: they are this part's pixels, as asserted, so that by the limits of sizes they lie in the memory whose length `MapMut::new` asserted;
+        // each is lent once, as long as this part is.
         (0..columns.len()).map(move |x| unsafe { std::slice::from_raw_parts_mut(first.add(x * stride), channels) })
     }
 
@@ -222,13 +294,13 @@ impl<'a> MapMut<'a> {
     /// last one's.
     pub fn clear_border(&mut self) {
         let Layout { height, width, border, .. } = self.layout;
-        if border == 0 {
+        if border == 0 || self.is_empty() {
             return;
         }
         let (pixels, columns) = (self.rows(), width + 2 * border);
         let (has_first, has_last) = (self.pixels.contains(&0), self.pixels.contains(&(height * width).wrapping_sub(1)));
         let mut clear = |row: usize, columns: Range<usize>| {
-            // SAFETY: of all parts, the one that has the pixel next to them clears them.
+            // SAFETY: they are rows and columns of the border, and of all parts, the one that has the pixel next to them clears them.
             unsafe { self.clear(row, columns) }
         };
         if has_first {
@@ -250,14 +322,15 @@ impl<'a> MapMut<'a> {
     /// Zeros for this part's channels of some columns of a row, border included.
     ///
     /// # Safety
-    /// No other part clears them.
+    /// The map with its border has the row and the columns, and no other part clears them.
     unsafe fn clear(&mut self, row: usize, columns: Range<usize>) {
         let stride = self.layout.stride;
         // Where pixels touch, one piece.
         let (pieces, length) = if self.channels.len() == stride { (1, columns.len() * stride) } else { (columns.len(), self.channels.len()) };
         let first = self.layout.row() * row + columns.start * stride + self.channels.start;
         for piece in 0..pieces {
-            // SAFETY: the whole map lies in memory that was borrowed for 'a; the rest is the caller's.
+            // SAFETY: by the limits of sizes no place in the map or its border wraps, and `MapMut::new` asserted that they all lie in the memory
+            // that was borrowed for 'a; the rest is the caller's.
             unsafe { std::slice::from_raw_parts_mut(self.data.add(first + piece * stride), length) }.fill(0.0);
         }
     }
@@ -271,14 +344,15 @@ impl<'a> MapMut<'a> {
         'a: 'b,
     {
         let start = self.layout.offset(y, columns.start) + self.channels.start;
-        // SAFETY: the whole map lies in memory that was borrowed for 'a; the rest is the caller's.
+        // SAFETY: by the limits of sizes no place in the map wraps, and `MapMut::new` asserted that they all lie in the memory that was borrowed for
+        // 'a; the rest is the caller's.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), (columns.len() - 1) * self.layout.stride + self.channels.len()) }
     }
 
-    /// The rows that this part has pixels of, each as its number and the columns.
+    /// The rows that this part has values of, each as its number and the columns.
     pub(in crate::kernels) fn rows(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
         // A map without columns has no pixels either.
-        let (width, pixels) = (self.layout.width.max(1), self.pixels.clone());
+        let (width, pixels) = (self.layout.width.max(1), if self.is_empty() { 0..0 } else { self.pixels.clone() });
         (pixels.start / width..pixels.end.div_ceil(width))
             .map(move |y| (y, pixels.start.saturating_sub(y * width)..(pixels.end - y * width).min(width)))
     }

@@ -1,8 +1,8 @@
 //! A fully connected layer.
 
-use super::convolution::{ConvolutionMismatch, ConvolutionShape, Window};
+use super::limits::SizeError;
 use super::nonlinearity::Nonlinearity;
-use super::pages::Weights;
+use super::pages::{Weights, WeightsMut};
 
 /// A fully connected layer with bias and nonlinearity, its weights as networks store them: every one is read once, by rows.
 #[derive(Debug)]
@@ -18,18 +18,17 @@ impl Linear {
     /// Of `weights`, `[outputs, inputs]`, and `bias`, `[outputs]`.
     ///
     /// # Errors
-    /// [`ConvolutionMismatch`] when the weights are no whole rows.
-    pub fn new(weights: Vec<f32>, bias: Vec<f32>, nonlinearity: Nonlinearity) -> Result<Self, ConvolutionMismatch> {
+    /// [`SizeError::Rows`] when the weights are no whole rows.
+    pub fn new(weights: Vec<f32>, bias: Vec<f32>, nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
         if bias.is_empty() || !weights.len().is_multiple_of(bias.len()) {
-            let shape = ConvolutionShape { inputs: 0, outputs: bias.len(), groups: 1, window: Window::UNIT };
-            return Err(ConvolutionMismatch::new(shape, &weights, &bias));
+            return Err(SizeError::Rows { weights: weights.len(), outputs: bias.len() });
         }
         Ok(Self { weights: weights.into(), bias, nonlinearity })
     }
 
     /// Where its weights are, to be moved.
-    pub fn weights_mut(&mut self) -> &mut Weights {
-        &mut self.weights
+    pub fn weights_mut(&mut self) -> WeightsMut<'_> {
+        WeightsMut::new(&mut self.weights)
     }
 
     pub(in crate::kernels) fn inputs(&self) -> usize {

@@ -1,10 +1,14 @@
 //! Operators on feature maps that have their channels last, one image at a time.
 //!
-//! Like the rest of `kernels`, safe and total: the layouts are checked before anything is read or written. An operator that writes a part of a
+//! Like the rest of `kernels`, safe and total: the layouts are checked before anything is read or written, and sizes when they become a [`Layout`],
+//! [`Window`] or [`ConvolutionShape`] (see [`limits`]). An operator that writes a part of a
 //! map ([`MapMut::split_at`], [`MapMut::split_at_channel`]) writes the same values as one that writes the whole, so that results do not depend on how work is shared out.
 
 mod convolution;
+#[cfg(test)]
+mod hostile;
 mod layout;
+mod limits;
 mod linear;
 mod nonlinearity;
 mod pages;
@@ -19,11 +23,12 @@ mod winograd;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(in crate::kernels) use convolution::Panel;
 pub(in crate::kernels) use convolution::PanelSize;
-pub use convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Depthwise, Window};
+pub use convolution::{Convolution, ConvolutionShape, Depthwise, Window};
 pub use layout::{Layout, Map, MapMut};
+pub use limits::{MAX_SIZE, MAX_VALUES, SizeError};
 pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
-pub use pages::{Pages, Weights};
+pub use pages::{NoMemory, Pages, WeightsMut};
 pub use planar::{copy, from_pixels, from_planar, to_planar};
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
@@ -84,9 +89,9 @@ pub(super) trait MapKernels {
 /// `shortcut` is no map like `output`, or the weights were packed for another instruction set.
 pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
     let shape = convolution.shape;
-    assert_eq!((input.layout.channels, output.layout().channels), (shape.inputs, shape.outputs), "channels of {shape:?}");
+    assert_eq!((input.channels(), output.layout().channels()), (shape.inputs(), shape.outputs()), "channels of {shape:?}");
     assert_eq!(convolution.lanes, simd.kernels().panel_size().lanes, "weights packed for another instruction set");
-    assert_window(shape.window, &input.layout, &output.layout());
+    assert_window(shape.window(), &input.layout(), &output.layout());
     simd.kernels().convolve(convolution, input, shortcut.map(|shortcut| like(output, shortcut)), output);
 }
 
@@ -96,8 +101,8 @@ pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut:
 /// # Panics
 /// When the channels differ, or `input`'s border is narrower than the window needs.
 pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
-    assert_eq!((input.layout.channels, output.layout().channels), (convolution.channels, convolution.channels), "channels");
-    assert_window(convolution.window, &input.layout, &output.layout());
+    assert_eq!((input.channels(), output.layout().channels()), (convolution.channels, convolution.channels), "channels");
+    assert_window(convolution.window, &input.layout(), &output.layout());
     simd.kernels().convolve_depthwise(convolution, input.part(output.channels()), output);
 }
 
@@ -107,7 +112,8 @@ pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, o
 /// When there are more or fewer inputs than the layer has, or more outputs.
 pub fn connect(simd: Simd, layer: &Linear, inputs: &[f32], first: usize, outputs: &mut [f32]) {
     assert_eq!(inputs.len(), layer.inputs(), "inputs");
-    assert!(first + outputs.len() <= layer.bias.len(), "outputs {first} to {} of {}", first + outputs.len(), layer.bias.len());
+    let has_them = layer.bias.len().checked_sub(first).is_some_and(|rest| outputs.len() <= rest);
+    assert!(has_them, "{} outputs from {first} on of {}", outputs.len(), layer.bias.len());
     simd.kernels().connect(layer, inputs, first, outputs);
 }
 
@@ -116,7 +122,7 @@ pub fn connect(simd: Simd, layer: &Linear, inputs: &[f32], first: usize, outputs
 /// # Panics
 /// When the channels differ.
 pub fn pool(simd: Simd, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
-    assert_eq!(input.layout.channels, output.layout().channels, "channels");
+    assert_eq!(input.channels(), output.layout().channels(), "channels");
     simd.kernels().pool(pool, window, input.part(output.channels()), output);
 }
 
@@ -127,8 +133,8 @@ pub fn pool(simd: Simd, pool: Pool, window: Window, input: Map<'_>, output: &mut
 /// # Panics
 /// When `means` does not have C values.
 pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
-    assert_eq!(means.len(), map.layout.channels, "means");
-    simd.kernels().sum_rows(map, 0..map.layout.height, map.layout.pixels() as f32, means);
+    assert_eq!(means.len(), map.channels(), "means");
+    simd.kernels().sum_rows(map, 0..map.layout().height(), map.layout().pixels() as f32, means);
 }
 
 /// The sums of every channel over the columns, of the rows from `first` on; `sums` is `[rows, C]`.
@@ -136,8 +142,9 @@ pub fn squeeze_map(simd: Simd, map: Map<'_>, means: &mut [f32]) {
 /// # Panics
 /// When the map does not have that many rows.
 pub fn sum_rows(simd: Simd, map: Map<'_>, first: usize, sums: &mut [f32]) {
-    assert!(first * map.layout.channels + sums.len() <= map.layout.height * map.layout.channels, "rows");
-    for (y, sums) in (first..).zip(sums.chunks_mut(map.layout.channels.max(1))) {
+    let (channels, height) = (map.channels(), map.layout().height());
+    assert!(sums.len() <= height.saturating_sub(first) * channels, "{} sums of rows from {first} on of {height}, {channels} channels", sums.len());
+    for (y, sums) in (first..).zip(sums.chunks_mut(channels.max(1))) {
         simd.kernels().sum_rows(map, y..y + 1, 1.0, sums);
     }
 }
@@ -157,7 +164,7 @@ pub fn mean_of_rows(sums: &[f32], pixels: usize, means: &mut [f32]) {
 /// # Panics
 /// When `gates` does not have C values, or `shortcut` is no map like `map`.
 pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
-    assert_eq!(gates.len(), map.layout().channels, "gates");
+    assert_eq!(gates.len(), map.layout().channels(), "gates");
     let shortcut = shortcut.map(|shortcut| like(map, shortcut));
     simd.kernels().recalibrate(map, &gates[map.channels()], shortcut, nonlinearity);
 }
@@ -180,13 +187,13 @@ pub fn activate(simd: Simd, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
 /// # Panics
 /// When `slopes` does not have C values.
 pub fn prelu(simd: Simd, map: &mut MapMut<'_>, slopes: &[f32]) {
-    assert_eq!(slopes.len(), map.layout().channels, "slopes");
+    assert_eq!(slopes.len(), map.layout().channels(), "slopes");
     simd.kernels().prelu(map, &slopes[map.channels()]);
 }
 
 /// The channels of `shortcut`, a map of the same size as the whole of which `map` is a part, that `map` has.
 fn like<'a>(map: &MapMut<'_>, shortcut: Map<'a>) -> Map<'a> {
-    assert_alike(&shortcut.layout, &map.layout());
+    assert_alike(&shortcut.layout(), &map.layout());
     shortcut.part(map.channels())
 }
 
@@ -195,5 +202,5 @@ fn assert_window(window: Window, input: &Layout, output: &Layout) {
 }
 
 fn assert_alike(a: &Layout, b: &Layout) {
-    assert_eq!((a.height, a.width, a.channels), (b.height, b.width, b.channels), "maps of unlike sizes");
+    assert_eq!((a.height(), a.width(), a.channels()), (b.height(), b.width(), b.channels()), "maps of unlike sizes");
 }

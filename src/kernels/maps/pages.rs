@@ -20,18 +20,30 @@ enum Memory {
     Allocated(Vec<f32>),
 }
 
+/// The system does not give so much memory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no memory for {values} values")]
+pub struct NoMemory {
+    values: usize,
+}
+
 impl Pages {
     /// Memory for `values` values.
-    pub fn zeroed(values: usize) -> Self {
-        match MmapMut::map_anon(values * size_of::<f32>()) {
-            Ok(map) => {
-                // Without large pages it works as well.
-                #[cfg(target_os = "linux")]
-                let _ = map.advise(memmap2::Advice::HugePage);
-                Self(Memory::Mapped(map))
-            }
-            Err(_) => Self(Memory::Allocated(vec![0.0; values])),
+    ///
+    /// # Errors
+    /// [`NoMemory`] when the system does not give it.
+    pub fn zeroed(values: usize) -> Result<Self, NoMemory> {
+        let bytes = values.checked_mul(size_of::<f32>()).ok_or(NoMemory { values })?;
+        if let Ok(map) = MmapMut::map_anon(bytes) {
+            // Without large pages it works as well.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise(memmap2::Advice::HugePage);
+            return Ok(Self(Memory::Mapped(map)));
         }
+        let mut memory = vec![];
+        memory.try_reserve_exact(values).map_err(|_| NoMemory { values })?;
+        memory.resize(values, 0.0);
+        Ok(Self(Memory::Allocated(memory)))
     }
 }
 
@@ -55,20 +67,31 @@ impl DerefMut for Pages {
     }
 }
 
-/// Weights, in memory of their own or in a part of some that is shared.
-pub struct Weights(Storage);
+/// Weights, in memory of their own or in a part of some that is shared. They are never exchanged for others: unsafe code relies on their number.
+pub(in crate::kernels) struct Weights(Storage);
 
 enum Storage {
     Own(Vec<f32>),
     Shared(Arc<Pages>, Range<usize>),
 }
 
-impl Weights {
+/// Weights that can be moved elsewhere, and neither read nor changed.
+pub struct WeightsMut<'a>(&'a mut Weights);
+
+impl<'a> WeightsMut<'a> {
+    pub(super) fn new(weights: &'a mut Weights) -> Self {
+        Self(weights)
+    }
+
     /// Moves all weights into one memory.
-    pub fn gather(mut all: Vec<&mut Self>) {
+    ///
+    /// # Errors
+    /// [`NoMemory`] when the system has none; then all stay where they are.
+    pub fn gather(all: Vec<Self>) -> Result<(), NoMemory> {
+        let mut all: Vec<&mut Weights> = all.into_iter().map(|weights| weights.0).collect();
         // On a boundary of cache lines each.
-        let length = |weights: &Self| weights.len().next_multiple_of(16);
-        let mut pages = Pages::zeroed(all.iter().map(|weights| length(weights)).sum());
+        let length = |weights: &Weights| weights.len().next_multiple_of(16);
+        let mut pages = Pages::zeroed(all.iter().map(|weights| length(weights)).sum())?;
         let mut places = vec![];
         let mut start = 0;
         for weights in &mut all {
@@ -83,6 +106,7 @@ impl Weights {
         for (weights, place) in all.into_iter().zip(places) {
             weights.0 = Storage::Shared(Arc::clone(&pages), place);
         }
+        Ok(())
     }
 }
 
@@ -118,10 +142,17 @@ mod tests {
         let lengths = [3, 0, 17, 16, 1];
         let values = |index: usize| (0..lengths[index]).map(|value| (100 * index + value) as f32).collect::<Vec<_>>();
         let mut all: Vec<Weights> = (0..lengths.len()).map(|index| values(index).into()).collect();
-        Weights::gather(all.iter_mut().collect());
+        WeightsMut::gather(all.iter_mut().map(WeightsMut).collect()).expect("it is little");
         for (index, weights) in all.iter().enumerate() {
             assert_eq!(weights[..], values(index));
         }
-        Weights::gather(vec![]);
+        WeightsMut::gather(vec![]).expect("it is nothing");
+    }
+
+    #[test]
+    fn memory_that_the_system_does_not_have_is_an_error() {
+        for values in [1 << 58, (1 << 62) + 1, usize::MAX] {
+            assert_eq!(Pages::zeroed(values).err(), Some(NoMemory { values }));
+        }
     }
 }

@@ -17,6 +17,7 @@ at_every_level! {
     squeezes_maps_within_the_stated_tolerance
     recalibrates_adds_and_activates_like_the_reference
     writes_parts_of_a_map_as_it_writes_the_whole
+    writes_parts_of_grouped_convolutions_as_it_writes_the_whole
     changes_parts_of_a_map_as_it_changes_the_whole
     squeezes_row_by_row_as_it_does_the_whole
     writes_neither_border_nor_the_channels_of_others
@@ -27,9 +28,22 @@ fn values(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919 + seed * 104_729) % 4001) as f32 / 1000.0 - 2.0).collect()
 }
 
+fn layout(height: usize, width: usize, channels: usize, border: usize, wider: usize) -> Layout {
+    Layout::new(height, width, channels, border).with_stride(channels + wider).expect("it is small")
+}
+
+fn convolution_shape(inputs: usize, outputs: usize, groups: usize, window: Window) -> ConvolutionShape {
+    ConvolutionShape::new(inputs, outputs, groups, window).expect("it is small")
+}
+
+/// A window of 3×3 or so taps that keeps the size of a map.
+fn square_window(kernel: usize) -> Window {
+    Window::new([kernel; 2], [1, 1], [1, 1], [kernel / 2; 2]).expect("it is small")
+}
+
 /// A map with a border of zeros, as a part of one that is `wider` channels wider.
 fn map(height: usize, width: usize, channels: usize, border: usize, wider: usize, seed: usize) -> (Layout, Vec<f32>) {
-    let layout = Layout { height, width, channels, border, stride: channels + wider };
+    let layout = layout(height, width, channels, border, wider);
     let mut data = vec![0.0; (height + 2 * border) * layout.row()];
     let planes = values(height * width * channels, seed);
     from_planar(&planes, &mut MapMut::new(layout, &mut data));
@@ -37,27 +51,22 @@ fn map(height: usize, width: usize, channels: usize, border: usize, wider: usize
 }
 
 fn planes(layout: Layout, data: &[f32]) -> Vec<f32> {
-    let mut planes = vec![0.0; layout.pixels() * layout.channels];
+    let mut planes = vec![0.0; layout.pixels() * layout.channels()];
     to_planar(Map::new(layout, data), &mut planes);
     planes
 }
 
 fn window() -> impl Strategy<Value = Window> {
     (prop_oneof![Just([1, 1]), Just([3, 3]), Just([5, 5]), Just([1, 7]), Just([2, 3])], 1..3usize, 1..3usize, 0..3usize).prop_map(
-        |(kernel, stride, dilation, padding)| Window {
-            kernel,
-            stride: [stride, stride],
-            dilation: [dilation, 1],
-            padding: [padding, padding.min(1)],
-        },
+        |(kernel, stride, dilation, padding)| Window::new(kernel, [stride, stride], [dilation, 1], [padding, padding.min(1)]).expect("it is small"),
     )
 }
 
 /// The size of an output whose windows reach `window.padding` beyond the input at the end too, as far as there is one.
 fn output_size(window: &Window, input: [usize; 2]) -> [usize; 2] {
     let size = |axis: usize| {
-        let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
-        (input[axis] + 2 * window.padding[axis]).checked_sub(reach).map_or(0, |room| room / window.stride[axis] + 1)
+        let reach = (window.kernel()[axis] - 1) * window.dilation()[axis] + 1;
+        (input[axis] + 2 * window.padding()[axis]).checked_sub(reach).map_or(0, |room| room / window.stride()[axis] + 1)
     };
     [size(0), size(1)]
 }
@@ -119,9 +128,29 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let any_case = ([1..13usize, 1..13usize], channels, window(), nonlinearity(), 0..9usize, any::<bool>());
     // A network's first convolution, of every other pixel.
-    let of_pictures = ([1..9usize, 1..90usize], (Just(3), 1..40usize, Just(1)), window(), nonlinearity(), Just(0), any::<bool>())
-        .prop_map(|(size, channels, window, rest, wider, residual)| (size, channels, Window { stride: [2, 2], ..window }, rest, wider, residual));
+    let of_pictures = ([1..9usize, 1..90usize], (Just(3), 1..40usize, Just(1)), window(), nonlinearity(), Just(0), any::<bool>()).prop_map(
+        |(size, channels, window, rest, wider, residual)| {
+            let of_every_other = Window::new(window.kernel(), [2, 2], window.dilation(), window.padding()).expect("it is small");
+            (size, channels, of_every_other, rest, wider, residual)
+        },
+    );
     prop_oneof![3 => any_case, 1 => of_pictures]
+}
+
+/// Groups of every kind: of four channels, that fill vectors together or not, that have panels of their own, and those whose neighbouring pixels lie
+/// six values apart.
+fn grouped_cases() -> impl Strategy<Value = Case> {
+    let any_groups = (1..6usize, 1..40usize, 2..9usize);
+    let of_four = (Just(4), Just(4), 2..12usize);
+    let any_case = ([1..9usize, 1..16usize], prop_oneof![any_groups, of_four], window(), nonlinearity(), 0..5usize, any::<bool>());
+    let apart = prop::sample::select(vec![(3, 2, 1), (2, 3, 1), (1, 6, 1), (1, 3, 2)]);
+    let six_apart = ([1..5usize, 12..60usize], apart, 1..40usize, 1..4usize, nonlinearity()).prop_map(
+        |(size, (inputs, groups, stride), outputs, rows, nonlinearity)| {
+            let window = Window::new([rows, 1], [1, stride], [1, 1], [rows / 2, 0]).expect("it is small");
+            (size, (inputs, outputs, groups), window, nonlinearity, 0, false)
+        },
+    );
+    prop_oneof![any_case, six_apart]
 }
 
 /// The convolution of `case` at `simd`, written into a map of its own, in parts where there are `cuts`.
@@ -130,14 +159,13 @@ fn run_convolution(
     (size, (inputs, outputs, groups), window, nonlinearity, wider, residual): Case,
     cuts: Option<Cuts>,
 ) -> (Layout, Vec<f32>) {
-    let shape = ConvolutionShape { inputs: inputs * groups, outputs: outputs * groups, groups, window };
-    let taps = window.kernel[0] * window.kernel[1];
-    let (weights, bias) = (values(shape.outputs * inputs * taps, 1), values(shape.outputs, 2));
+    let shape = convolution_shape(inputs * groups, outputs * groups, groups, window);
+    let (weights, bias) = (values(shape.products(), 1), values(shape.outputs(), 2));
     let convolution = Convolution::new(simd, shape, &weights, &bias, nonlinearity).expect("the weights fit");
     let output = output_size(&window, size);
-    let (input, input_data) = map(size[0], size[1], shape.inputs, window.border(size, output), wider, 3);
-    let (shortcut, shortcut_data) = map(output[0], output[1], shape.outputs, 1, 0, 4);
-    let layout = Layout { height: output[0], width: output[1], channels: shape.outputs, border: 2, stride: shape.outputs + wider };
+    let (input, input_data) = map(size[0], size[1], shape.inputs(), window.border(size, output), wider, 3);
+    let (shortcut, shortcut_data) = map(output[0], output[1], shape.outputs(), 1, 0, 4);
+    let layout = layout(output[0], output[1], shape.outputs(), 2, wider);
     let mut data = vec![7.0; (output[0] + 4) * layout.row()];
     let cuts = cuts.map(|(pixels, channel)| (pixels, convolution.nearest_cut(channel)));
     write_in_parts(MapMut::new(layout, &mut data), cuts, |part| {
@@ -149,7 +177,7 @@ fn run_convolution(
 fn convolves_within_the_stated_tolerance(simd: Simd) {
     proptest!(|(case in cases())| {
         let ((layout, actual), (_, expected)) = (run_convolution(simd, case, None), run_convolution(scalar(), case, None));
-        let products = case.1.0 * case.2.kernel[0] * case.2.kernel[1] + 2;
+        let products = case.1.0 * case.2.taps() + 2;
         let tolerance = products as f32 * 2f32.powi(-24) * (4 * products) as f32;
         assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
     });
@@ -167,15 +195,15 @@ fn winograd_cases() -> impl Strategy<Value = WinogradCase> {
 /// The convolution of `case`, by Winograd or multiplied out, written into a map of its own, in parts where there are `cuts`.
 fn run_winograd(simd: Simd, by_winograd: bool, case: WinogradCase, cuts: Option<Cuts>) -> (Layout, Vec<f32>) {
     let (tile, size, inputs, outputs, padding, nonlinearity, residual) = case;
-    let window = Window { kernel: [3, 3], padding, ..Window::UNIT };
-    let shape = ConvolutionShape { inputs, outputs, groups: 1, window };
+    let window = Window::new([3, 3], [1, 1], [1, 1], padding).expect("it is small");
+    let shape = convolution_shape(inputs, outputs, 1, window);
     let (weights, bias) = (values(outputs * inputs * 9, 1), values(outputs, 2));
     let plain = Convolution::new(simd, shape, &weights, &bias, nonlinearity).expect("the weights fit");
     let winograd = WinogradConvolution::new(simd, tile, shape, &weights, &bias, nonlinearity).expect("the weights fit");
     let output = output_size(&window, size);
     let (input, input_data) = map(size[0], size[1], inputs, window.border(size, output), 3, 3);
     let (shortcut, shortcut_data) = map(output[0], output[1], outputs, 1, 0, 4);
-    let layout = Layout { height: output[0], width: output[1], channels: outputs, border: 2, stride: outputs + 5 };
+    let layout = layout(output[0], output[1], outputs, 2, 5);
     let mut data = vec![7.0; (output[0] + 4) * layout.row()];
     let mut scratch = vec![f32::NAN; winograd.scratch()];
     let cuts = cuts.map(|(pixels, channel)| (pixels, winograd.nearest_cut(channel)));
@@ -197,7 +225,7 @@ fn convolves_by_winograd_within_the_stated_tolerance(simd: Simd) {
             // Sums of 9 · inputs products of values below 2.
             let tolerance = 2e-6 * 4.0 * (9.0 * case.2 as f32).sqrt() * if case.0 == WinogradTile::Two { 1.0 } else { 8.0 };
             assert_close(&planes(layout, &actual), &planes(layout, &expected), tolerance)?;
-            let beside = |data: &[f32]| data.iter().enumerate().filter(|(at, _)| at % layout.stride >= outputs_of(&case)).all(|(_, v)| *v == 7.0);
+            let beside = |data: &[f32]| data.iter().enumerate().filter(|(at, _)| at % layout.stride() >= outputs_of(&case)).all(|(_, v)| *v == 7.0);
             prop_assert!(beside(&actual), "it wrote beside its channels");
         }
     });
@@ -218,8 +246,8 @@ fn fuses_a_prelu_as_it_computes_one(simd: Simd) {
     let shapes = prop::sample::select(vec![(5, 5), (6, 1), (17, 1), (90, 1), (24, 6), (48, 48), (7, 7)]);
     // The same few shapes again and again: fewer cases do, also on emulated processors.
     proptest!(ProptestConfig::with_cases(64), |((channels, groups) in shapes, kernel in prop::sample::select(vec![1, 3]), width in 3..24usize, by_winograd in any::<bool>())| {
-        let window = Window { kernel: [kernel; 2], padding: [kernel / 2; 2], ..Window::UNIT };
-        let shape = ConvolutionShape { inputs: channels, outputs: channels, groups, window };
+        let window = square_window(kernel);
+        let shape = convolution_shape(channels, channels, groups, window);
         let (weights, bias, slopes) = (values(shape.products(), 1), values(channels, 2), values(channels, 3));
         let (layout, input) = map(5, width, channels, kernel / 2, 0, 4);
         let run = |fused: &[f32], after: &[f32]| {
@@ -254,11 +282,22 @@ fn writes_parts_of_a_map_as_it_writes_the_whole(simd: Simd) {
     });
 }
 
+fn writes_parts_of_grouped_convolutions_as_it_writes_the_whole(simd: Simd) {
+    let cuts = (cuts(), 0..200usize).prop_map(|((pixels, _), channel)| (pixels, channel));
+    proptest!(|(case in grouped_cases(), cuts in cuts)| {
+        let (layout, whole) = run_convolution(simd, case, None);
+        prop_assert_eq!(&run_convolution(simd, case, Some(cuts)).1, &whole);
+        let products = case.1.0 * case.2.taps() + 2;
+        let expected = run_convolution(scalar(), case, None).1;
+        assert_close(&planes(layout, &whole), &planes(layout, &expected), products as f32 * 2f32.powi(-24) * (4 * products) as f32)?;
+    });
+}
+
 /// Operators that have a channel of the input for each of the output.
 fn changes_parts_of_a_map_as_it_changes_the_whole(simd: Simd) {
     proptest!(|(size in [1..9usize, 1..24usize], channels in 1..70usize, window in window(), nonlinearity in nonlinearity(), cuts in cuts())| {
         let output = output_size(&window, size);
-        let taps = window.kernel[0] * window.kernel[1];
+        let taps = window.taps();
         let depthwise = Depthwise::new(window, &values(channels * taps, 1), &values(channels, 2), nonlinearity).expect("the weights fit");
         let (input, input_data) = map(size[0], size[1], channels, window.border(size, output), 3, 3);
         let (shortcut, shortcut_data) = map(output[0], output[1], channels, 1, 0, 4);
@@ -301,10 +340,10 @@ fn squeezes_row_by_row_as_it_does_the_whole(simd: Simd) {
 fn writes_neither_border_nor_the_channels_of_others(simd: Simd) {
     proptest!(|(case in cases())| {
         let (layout, mut data) = run_convolution(simd, case, None);
-        for y in 0..layout.height {
-            for x in 0..layout.width {
+        for y in 0..layout.height() {
+            for x in 0..layout.width() {
                 let at = layout.offset(y, x);
-                data[at..at + layout.channels].fill(7.0);
+                data[at..at + layout.channels()].fill(7.0);
             }
         }
         prop_assert!(data.iter().all(|value| *value == 7.0));
@@ -313,7 +352,7 @@ fn writes_neither_border_nor_the_channels_of_others(simd: Simd) {
 
 fn convolves_depthwise_within_the_stated_tolerance(simd: Simd) {
     proptest!(|(size in [1..9usize, 1..24usize], channels in 1..40usize, window in window(), nonlinearity in nonlinearity())| {
-        let taps = window.kernel[0] * window.kernel[1];
+        let taps = window.taps();
         let convolution = Depthwise::new(window, &values(channels * taps, 1), &values(channels, 2), nonlinearity).expect("the weights fit");
         let output = output_size(&window, size);
         let (input, data) = map(size[0], size[1], channels, window.border(size, output), 3, 3);
@@ -406,12 +445,12 @@ fn recalibrates_adds_and_activates_like_the_reference(simd: Simd) {
 #[test]
 fn parts_clear_the_border_of_their_channels_and_nothing_else() {
     proptest!(|(size in [1..9usize, 1..9usize], channels in 1..9usize, border in 0..4usize, wider in 0..4usize, cuts in cuts(), in_parts in any::<bool>())| {
-        let layout = Layout { height: size[0], width: size[1], channels, border, stride: channels + wider };
+        let layout = layout(size[0], size[1], channels, border, wider);
         let mut data = vec![7.0; (size[0] + 2 * border) * layout.row()];
         let cuts = in_parts.then_some(([cuts.0[0] % 64, cuts.0[1] % 64], cuts.1 % 9));
         write_in_parts(MapMut::new(layout, &mut data), cuts, |part| part.clear_border());
         for (at, value) in data.iter().enumerate() {
-            let (row, column, channel) = (at / layout.row(), at % layout.row() / layout.stride, at % layout.stride);
+            let (row, column, channel) = (at / layout.row(), at % layout.row() / layout.stride(), at % layout.stride());
             let inside = (border..border + size[0]).contains(&row) && (border..border + size[1]).contains(&column);
             prop_assert_eq!(*value, if inside || channel >= channels { 7.0 } else { 0.0 }, "channel {} of ({}, {})", channel, row, column);
         }
@@ -421,8 +460,8 @@ fn parts_clear_the_border_of_their_channels_and_nothing_else() {
 #[test]
 fn convolves_as_the_definition_says() {
     // One 2×2 kernel of stride 1 with a padding of 1 above and to the left, over [[1, 2], [3, 4]].
-    let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
-    let shape = ConvolutionShape { inputs: 1, outputs: 1, groups: 1, window };
+    let window = Window::new([2, 2], [1, 1], [1, 1], [1, 1]).expect("it is small");
+    let shape = convolution_shape(1, 1, 1, window);
     for simd in Simd::available() {
         let convolution = Convolution::new(simd, shape, &[1.0, 10.0, 100.0, 1000.0], &[0.5], Nonlinearity::Identity).expect("the weights fit");
         let layout = Layout::new(2, 2, 1, 1);
@@ -435,7 +474,7 @@ fn convolves_as_the_definition_says() {
 
 #[test]
 fn convolves_in_segments() {
-    let window = |kernel, dilation| Window { kernel: [kernel; 2], stride: [1, 1], dilation: [dilation; 2], padding: [2, 1] };
+    let window = |kernel, dilation| Window::new([kernel; 2], [1, 1], [dilation; 2], [2, 1]).expect("it is small");
     // Parts of a row of taps; several rows, the last time fewer; rows whose taps do not touch; one tap; the inputs of a group.
     let cases = [((1201, 82, 1), window(3, 1)), ((50, 33, 1), window(5, 1)), ((401, 33, 1), window(3, 2)), ((1030, 17, 1), Window::UNIT)];
     for (channels, window) in cases.into_iter().chain([((600, 16, 2), window(3, 1)), ((1030, 16, 2), Window::UNIT)]) {
@@ -450,8 +489,10 @@ fn convolves_in_segments() {
 
 #[test]
 fn refuses_weights_that_do_not_belong_to_the_shape() {
-    let shape = ConvolutionShape { inputs: 4, outputs: 6, groups: 4, window: Window::UNIT };
-    let error = Convolution::new(scalar(), shape, &[0.0; 6], &[0.0; 6], Nonlinearity::Identity).expect_err("4 groups do not divide 6 channels");
+    let error = ConvolutionShape::new(4, 6, 4, Window::UNIT).expect_err("4 groups do not divide 6 channels");
+    assert_eq!(error.to_string(), "4 groups do not divide 4 inputs and 6 outputs");
+    let error = Convolution::new(scalar(), convolution_shape(4, 6, 2, Window::UNIT), &[0.0; 6], &[0.0; 6], Nonlinearity::Identity);
+    let error = error.expect_err("it needs 12 weights");
     assert!(error.to_string().starts_with("6 weights and 6 biases for a convolution of"), "{error}");
     assert!(Depthwise::new(Window::UNIT, &[0.0; 5], &[0.0; 4], Nonlinearity::Identity).is_err());
 }
@@ -459,8 +500,7 @@ fn refuses_weights_that_do_not_belong_to_the_shape() {
 #[test]
 #[should_panic(expected = "reaches beyond")]
 fn panics_where_the_border_is_narrower_than_the_window_needs() {
-    let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
-    let shape = ConvolutionShape { inputs: 1, outputs: 1, groups: 1, window };
+    let shape = convolution_shape(1, 1, 1, square_window(3));
     let convolution = Convolution::new(scalar(), shape, &[0.0; 9], &[0.0], Nonlinearity::Identity).expect("the weights fit");
     let layout = Layout::new(4, 4, 1, 0);
     convolve(scalar(), &convolution, Map::new(layout, &[0.0; 16]), None, &mut MapMut::new(layout, &mut [0.0; 16]));

@@ -16,18 +16,18 @@ impl MapKernels for Scalar {
     }
 
     fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
-        let taps = convolution.shape.window.kernel[0] * convolution.shape.window.kernel[1];
+        let taps = convolution.shape.window().taps();
         let first = output.channels().start;
         for_each_pixel(output, |y, x, channels| {
             for panel in convolution.panels(first..first + channels.len()) {
                 let weights = &convolution.weights[panel.weights..][..taps * convolution.depth];
                 let mut sum = f64::from(convolution.bias[panel.bias]);
                 for (tap, weights) in weights.chunks_exact(convolution.depth).enumerate() {
-                    let at = tap_offset(&convolution.shape.window, &input.layout, y, x, tap) + panel.input;
-                    sum += weights.iter().zip(&input.data[at..]).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum::<f64>();
+                    let at = tap_offset(&convolution.shape.window(), &input.layout(), y, x, tap) + panel.input;
+                    sum += weights.iter().zip(&input.data()[at..]).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum::<f64>();
                 }
                 if let Some(shortcut) = shortcut {
-                    sum += f64::from(shortcut.data[shortcut.layout.offset(y, x) + panel.first - first]);
+                    sum += f64::from(shortcut.data()[shortcut.layout().offset(y, x) + panel.first - first]);
                 }
                 let sum = prelu(sum as f32, convolution.slopes.get(panel.bias));
                 channels[panel.first - first] = convolution.nonlinearity.apply(sum);
@@ -41,8 +41,8 @@ impl MapKernels for Scalar {
             for (channel, value) in channels.iter_mut().enumerate() {
                 let mut sum = f64::from(convolution.bias[first + channel]);
                 for (tap, weights) in convolution.weights.chunks_exact(convolution.channels).enumerate() {
-                    let at = tap_offset(&convolution.window, &input.layout, y, x, tap);
-                    sum += f64::from(weights[first + channel]) * f64::from(input.data[at + channel]);
+                    let at = tap_offset(&convolution.window, &input.layout(), y, x, tap);
+                    sum += f64::from(weights[first + channel]) * f64::from(input.data()[at + channel]);
                 }
                 *value = convolution.nonlinearity.apply(prelu(sum as f32, convolution.slopes.get(first + channel)));
             }
@@ -51,13 +51,15 @@ impl MapKernels for Scalar {
 
     fn transform_tiles(&self, convolution: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]) {
         let matrix = input_matrix(convolution.tile);
-        let Layout { height, width, channels, border, .. } = input.layout;
+        let layout = input.layout();
+        let (rows, columns, channels) = (layout.height() + 2 * layout.border(), layout.width() + 2 * layout.border(), layout.channels());
         for (tile, [y, x]) in tiles.iter().enumerate() {
-            let [y, x] = [y + border - convolution.window.padding[0], x + border - convolution.window.padding[1]];
+            let (border, padding) = (layout.border(), convolution.window.padding());
+            let [y, x] = [y + border - padding[0], x + border - padding[1]];
             for channel in 0..channels {
                 let value = |row: usize, column: usize| {
-                    let inside = y + row < height + 2 * border && x + column < width + 2 * border;
-                    if inside { input.data[(y + row) * input.layout.row() + (x + column) * input.layout.stride + channel] } else { 0.0 }
+                    let inside = y + row < rows && x + column < columns;
+                    if inside { input.data()[(y + row) * layout.row() + (x + column) * layout.stride() + channel] } else { 0.0 }
                 };
                 for (place, sum) in two_sided(matrix, value).into_iter().enumerate() {
                     transformed[(place * tiles.len() + tile) * channels + channel] = sum;
@@ -75,14 +77,14 @@ impl MapKernels for Scalar {
         output: &mut MapMut<'_>,
     ) {
         let (matrix, size, all, channels) =
-            (output_matrix(convolution.tile), convolution.tile.outputs(), output.layout().channels, output.channels());
+            (output_matrix(convolution.tile), convolution.tile.outputs(), output.layout().channels(), output.channels());
         for (tile, [top, left]) in tiles.iter().enumerate() {
             for channel in channels.clone() {
                 let product = |row: usize, column: usize| products[((row * (size + 2) + column) * tiles.len() + tile) * all + channel];
                 for (pixel, sum) in two_sided(matrix, product).into_iter().enumerate() {
                     let (y, x) = (top + pixel / size, left + pixel % size);
                     if output.contains(y, x) {
-                        let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel - channels.start]);
+                        let shortcut = shortcut.map_or(0.0, |s| s.data()[s.layout().offset(y, x) + channel - channels.start]);
                         let sum = prelu(sum + convolution.bias[channel] + shortcut, convolution.slopes.get(channel));
                         output.pixel(y, x)[channel - channels.start] = convolution.nonlinearity.apply(sum);
                     }
@@ -101,14 +103,16 @@ impl MapKernels for Scalar {
 
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
         for_each_pixel(output, |y, x, channels| {
-            let (taps, inside) = taps_inside(&window, &input.layout, y, x);
+            let layout = input.layout();
+            let columns = window.inside(1, x, layout.width());
+            let inside = window.inside(0, y, layout.height()).flat_map(|row| columns.clone().map(move |column| layout.offset(row, column)));
             for (channel, value) in channels.iter_mut().enumerate() {
-                let values = inside.clone().map(|at| input.data[at + channel]);
+                let values = inside.clone().map(|at| input.data()[at + channel]);
                 let sum = values.clone().map(f64::from).sum::<f64>();
                 *value = match pool {
                     Pool::Max => values.reduce(|a, b| if a.is_nan() || a > b { a } else { b }).unwrap_or(0.0),
                     Pool::Average => (sum / inside.clone().count().max(1) as f64) as f32,
-                    Pool::AverageWithPadding => (sum / taps as f64) as f32,
+                    Pool::AverageWithPadding => (sum / window.taps() as f64) as f32,
                 };
             }
         });
@@ -116,7 +120,7 @@ impl MapKernels for Scalar {
 
     fn sum_rows(&self, map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]) {
         for (channel, to) in sums.iter_mut().enumerate() {
-            let row = |y| (0..map.layout.width).map(|x| f64::from(map.data[map.layout.offset(y, x) + channel])).sum::<f64>();
+            let row = |y| (0..map.layout().width()).map(|x| f64::from(map.data()[map.layout().offset(y, x) + channel])).sum::<f64>();
             // Rows are rounded, so that it does not matter who adds them up.
             *to = rows.clone().map(|y| row(y) as f32).fold(0.0, |sum, row| sum + row) / divisor;
         }
@@ -125,7 +129,7 @@ impl MapKernels for Scalar {
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
         for_each_pixel(map, |y, x, channels| {
             for (channel, (value, gate)) in channels.iter_mut().zip(gates).enumerate() {
-                let shortcut = shortcut.map_or(0.0, |s| s.data[s.layout.offset(y, x) + channel]);
+                let shortcut = shortcut.map_or(0.0, |s| s.data()[s.layout().offset(y, x) + channel]);
                 *value = nonlinearity.apply(*value * gate + shortcut);
             }
         });
@@ -133,7 +137,7 @@ impl MapKernels for Scalar {
 
     fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
         for_each_pixel(map, |y, x, channels| {
-            for (value, shortcut) in channels.iter_mut().zip(&shortcut.data[shortcut.layout.offset(y, x)..]) {
+            for (value, shortcut) in channels.iter_mut().zip(&shortcut.data()[shortcut.layout().offset(y, x)..]) {
                 *value = nonlinearity.apply(*value + shortcut);
             }
         });
@@ -166,20 +170,10 @@ fn for_each_pixel(map: &mut MapMut<'_>, mut visit: impl FnMut(usize, usize, &mut
 
 /// Where the input of a tap begins; it may lie in the border.
 fn tap_offset(window: &Window, input: &Layout, y: usize, x: usize, tap: usize) -> usize {
-    let row = y * window.stride[0] + tap / window.kernel[1] * window.dilation[0] + input.border - window.padding[0];
-    let column = x * window.stride[1] + tap % window.kernel[1] * window.dilation[1] + input.border - window.padding[1];
-    row * input.row() + column * input.stride
-}
-
-/// The number of taps, and where those begin that lie inside the map.
-fn taps_inside(window: &Window, input: &Layout, y: usize, x: usize) -> (usize, impl Iterator<Item = usize> + Clone) {
-    let (window, input, taps) = (*window, *input, window.kernel[0] * window.kernel[1]);
-    let inside = (0..taps).filter_map(move |tap| {
-        let row = (y * window.stride[0] + tap / window.kernel[1] * window.dilation[0]).checked_sub(window.padding[0])?;
-        let column = (x * window.stride[1] + tap % window.kernel[1] * window.dilation[1]).checked_sub(window.padding[1])?;
-        (row < input.height && column < input.width).then(|| input.offset(row, column))
-    });
-    (taps, inside)
+    let (tap, border) = ([tap / window.kernel()[1], tap % window.kernel()[1]], input.border());
+    let [row, column] =
+        [0, 1].map(|axis| [y, x][axis] * window.stride()[axis] + tap[axis] * window.dilation()[axis] + border - window.padding()[axis]);
+    row * input.row() + column * input.stride()
 }
 
 /// `matrix · values · matrixᵀ`, by rows.

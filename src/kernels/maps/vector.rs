@@ -66,12 +66,14 @@ macro_rules! map_kernels {
             }
 
             fn convolve(&self, convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
-                // SAFETY: possession of `self` proves the features; the caller has checked that window and shortcut lie inside the maps.
+                // SAFETY: possession of `self` proves the features. `maps::convolve` asserted that the window fits, so that by the limits of sizes
+                // (`maps::limits`) all taps lie in the input's memory, and that the shortcut has the output's size.
                 unsafe { convolve(convolution, input, shortcut, output) }
             }
 
             fn convolve_depthwise(&self, convolution: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
-                // SAFETY: as above.
+                // SAFETY: possession of `self` proves the features. `maps::convolve_depthwise` asserted that the window fits, so that by the limits of
+                // sizes (`maps::limits`) all taps lie in the input's memory.
                 unsafe { convolve_depthwise(convolution, input, output) }
             }
 
@@ -149,24 +151,25 @@ macro_rules! map_kernels {
         }
 
         /// # Safety
-        /// All taps of every pixel of `output` must lie in `input`'s memory, and `shortcut` must have a pixel for each.
+        /// All taps of every pixel of `output` must lie in `input`'s memory: [`Window::fits`] must hold. `input` must have the convolution's channels.
         #[target_feature(enable = $features)]
         unsafe fn convolve(convolution: &Convolution, input: Map<'_>, shortcut: Option<Map<'_>>, output: &mut MapMut<'_>) {
-            let window = &convolution.shape.window;
-            let segments = segments(taps(window, &input.layout, convolution.depth, convolution.shape.groups == 1));
+            let (window, layout) = (&convolution.shape.window(), &input.layout());
+            let segments = segments(taps(window, layout, convolution.depth, convolution.shape.groups() == 1));
             let panels = convolution.panels(output.channels());
             let outputs = [std::ptr::null_mut(); CHUNK];
             let mut chunk = Chunk { pixels: 0, inputs: [0; CHUNK], outputs, shortcuts: [0; CHUNK], first: output.channels().start };
             let rest = output.pixels().len();
             // Chunks of one size, so that the last one is not a small one.
             let size = rest.div_ceil(rest.div_ceil(CHUNK).max(1)).next_multiple_of(PIXELS[PANEL_SIZE.usual - 1]).min(CHUNK);
-            let narrow = narrow_panel(convolution, panels, &segments, &input.layout).filter(|_| shortcut.is_none());
+            let narrow = narrow_panel(convolution, panels, &segments, layout).filter(|_| shortcut.is_none());
             for (y, mut columns) in output.rows() {
                 if let Some((panel, taps)) = narrow {
                     let pixels = ROW_PIXELS[panel.vectors - 1];
                     while columns.len() >= pixels {
-                        let from = &input.data[first_tap(window, &input.layout, y, columns.start)..];
-                        // SAFETY: the taps of all pixels are inside `input`, as the caller answers for, and the panel is that of all channels.
+                        let from = &input.data()[first_tap(window, layout, y, columns.start) + panel.input..];
+                        // SAFETY: the taps of all pixels are inside `input`, as the caller answers for, and the panel's channels with them, since
+                        // `Convolution::new` made them some of the shape's; it is the panel of all channels of `output`.
                         unsafe {
                             match panel.vectors {
                                 1 => row_tile::<{ ROW_PIXELS[0] }, 1>(convolution, panel, taps, from, [y, columns.start], output),
@@ -177,25 +180,25 @@ macro_rules! map_kernels {
                     }
                 }
                 for (x, pixel) in columns.clone().zip(output.pixels_of_row(y, columns)) {
-                    chunk.inputs[chunk.pixels] = first_tap(window, &input.layout, y, x);
+                    chunk.inputs[chunk.pixels] = first_tap(window, layout, y, x);
                     chunk.outputs[chunk.pixels] = pixel.as_mut_ptr();
-                    chunk.shortcuts[chunk.pixels] = shortcut.map_or(0, |s| s.layout.offset(y, x));
+                    chunk.shortcuts[chunk.pixels] = shortcut.map_or(0, |s| s.layout().offset(y, x));
                     chunk.pixels += 1;
                     if chunk.pixels == size {
-                        // SAFETY: they are pixels of `output`, whose taps the caller answers for, and the panels are those of its channels.
-                        unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data, shortcut.map(|s| s.data)) };
+                        // SAFETY: they are pixels of `output`, whose taps the caller answers for, and `panels` found those of its channels.
+                        unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data(), shortcut.map(|s| s.data())) };
                         chunk.pixels = 0;
                     }
                 }
             }
             // SAFETY: as above.
-            unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data, shortcut.map(|s| s.data)) };
+            unsafe { convolve_chunk(convolution, panels, &segments, &chunk, input.data(), shortcut.map(|s| s.data())) };
         }
 
         /// The only panel and the taps of a convolution that [`row_tile`] computes.
         fn narrow_panel<'a>(c: &Convolution, panels: &'a [Panel], segments: &'a [Segment], input: &Layout) -> Option<(&'a Panel, &'a Taps)> {
             let ([panel], [Segment { taps, .. }]) = (panels, segments) else { return None };
-            let distance = c.shape.window.stride[1] * input.stride;
+            let distance = c.shape.window().stride()[1] * input.stride();
             (panel.vectors <= ROW_PIXELS.len() && taps.columns == 1 && distance == ROW_DISTANCE && c.slopes.is_empty() && !c.quads)
                 .then_some((panel, taps))
         }
@@ -203,8 +206,8 @@ macro_rules! map_kernels {
         /// `P` neighbouring pixels whose taps begin `ROW_DISTANCE` values apart: no register has to say where each is, and more are left for sums.
         ///
         /// # Safety
-        /// All taps of the pixels must lie in the input, and the panel must have `V` vectors and all channels of the output. `input` begins with the first
-        /// tap of the pixel at `y` and `x`.
+        /// All taps of the pixels must lie in the input, and the panel must have `V` vectors and all channels of the output. `input` begins with the
+        /// panel's first channel of the first tap of the pixel at `y` and `x`.
         #[target_feature(enable = $features)]
         unsafe fn row_tile<const P: usize, const V: usize>(
             c: &Convolution,
@@ -219,7 +222,8 @@ macro_rules! map_kernels {
                 *to = pixel.as_mut_ptr().cast();
             }
             let mut sums = [[splat(0.0); V]; P];
-            // SAFETY: the caller's.
+            // SAFETY: the taps of all pixels are inside `input`, as the caller answers for, and the panel's weights and biases, which
+            // `Convolution::new` packed for as many taps after it had checked their number, are inside theirs.
             unsafe {
                 let bias = c.bias.as_ptr().add(panel.bias).cast::<[f32; LANES]>();
                 for v in 0..V {
@@ -332,7 +336,8 @@ macro_rules! map_kernels {
             let taps = &segment.taps;
             let channel = panel.first - chunk.first;
             let mut sums = [[splat(0.0); V]; P];
-            // SAFETY: the taps of all pixels are inside `input`, and the panel's weights and biases, which `Convolution::new` packed for this
+            // SAFETY: the taps of all pixels are inside `input`, as the caller answers for (`Window::fits`), and the panel's weights and biases, whose
+            // number `Convolution::new` checked before it packed them for this
             // shape, are inside theirs.
             unsafe {
                 let mut pixels = [input.as_ptr(); P];
@@ -382,7 +387,7 @@ macro_rules! map_kernels {
             }
             let mut to = [std::ptr::null_mut(); P];
             for p in 0..P {
-                // SAFETY: the panel's channels are writable.
+                // SAFETY: the panel's channels are some of `output`'s, to whose first one the pointer points.
                 to[p] = unsafe { chunk.outputs[first + p].add(channel) }.cast();
             }
             // SAFETY: each of the pointers stands at the channels of the panel, of a pixel of its own.
@@ -500,12 +505,13 @@ macro_rules! map_kernels {
         }
 
         /// # Safety
-        /// All taps of every pixel of `output` must lie in `input`'s memory.
+        /// All taps of every pixel of `output` must lie in `input`'s memory: [`Window::fits`] must hold. `input` must have the channels of `output`.
         #[target_feature(enable = $features)]
         unsafe fn convolve_depthwise(c: &Depthwise, input: Map<'_>, output: &mut MapMut<'_>) {
-            let taps = taps(&c.window, &input.layout, 1, false);
-            let tile = match (c.window.kernel[1], c.window.stride[1]) {
-                _ if c.window.dilation[1] != 1 || output.channels().len() < LANES => None,
+            let (window, layout) = (&c.window, &input.layout());
+            let taps = taps(window, layout, 1, false);
+            let tile = match (window.kernel()[1], window.stride()[1]) {
+                _ if window.dilation()[1] != 1 || output.channels().len() < LANES => None,
                 (1, 1) => Some(depthwise_tile::<1, 1> as unsafe fn(&_, &_, _, &_, _, &mut _)),
                 (3, 1) => Some(depthwise_tile::<3, 1> as _),
                 (3, 2) => Some(depthwise_tile::<3, 2> as _),
@@ -522,14 +528,15 @@ macro_rules! map_kernels {
                         Some(tile) if columns.len() >= DEPTHWISE_PIXELS => {
                             // The last tile of a row begins where it still fits, and computes some pixels once more.
                             x = x.min(columns.end - DEPTHWISE_PIXELS);
-                            let from = &input.data[first_tap(&c.window, &input.layout, y, x)..];
-                            // SAFETY: the taps of all pixels of the row are inside `input`, and there is a vector of channels.
-                            unsafe { tile(c, &taps, input.layout.stride, from, [y, x], output) };
+                            let from = &input.data()[first_tap(window, layout, y, x)..];
+                            // SAFETY: the taps of all pixels of the row are inside `input`, as the caller answers for (`Window::fits`), and there is
+                            // a vector of channels where there is a `tile`.
+                            unsafe { tile(c, &taps, layout.stride(), from, [y, x], output) };
                             x += DEPTHWISE_PIXELS;
                         }
                         _ => {
                             let first = output.channels().start;
-                            depthwise_pixel(c, &taps, &input.data[first_tap(&c.window, &input.layout, y, x)..], first, output.pixel(y, x));
+                            depthwise_pixel(c, &taps, &input.data()[first_tap(window, layout, y, x)..], first, output.pixel(y, x));
                             x += 1;
                         }
                     }
@@ -562,7 +569,7 @@ macro_rules! map_kernels {
                 channel = channel.min(channels.len() - LANES);
                 let of_all = channels.start + channel;
                 let mut sums = [[splat(0.0); 1]; DEPTHWISE_PIXELS];
-                // SAFETY: the caller's.
+                // SAFETY: the caller's; and the weights and biases of the channels are inside theirs, whose numbers `Depthwise::new` checked.
                 unsafe {
                     let bias = load(&*c.bias.as_ptr().add(of_all).cast::<[f32; LANES]>());
                     for p in 0..DEPTHWISE_PIXELS {
@@ -617,11 +624,13 @@ macro_rules! map_kernels {
         /// Tiles of `T` rows and columns.
         #[target_feature(enable = $features)]
         fn transform_tiles<const T: usize>(c: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]) {
-            let Layout { height, width, channels, border, stride } = input.layout;
-            let row_step = input.layout.row();
+            let layout = input.layout();
+            let (channels, stride, row_step) = (layout.channels(), layout.stride(), layout.row());
+            let (border, padding) = (layout.border(), c.window.padding());
+            let (height, width) = (layout.height() + 2 * border, layout.width() + 2 * border);
             for (tile, [y, x]) in tiles.iter().enumerate() {
-                let [y, x] = [y + border - c.window.padding[0], x + border - c.window.padding[1]];
-                let (rows, columns) = (T.min(height + 2 * border - y), T.min(width + 2 * border - x));
+                let [y, x] = [y + border - padding[0], x + border - padding[1]];
+                let (rows, columns) = (T.min(height - y), T.min(width - x));
                 let mut channel = 0;
                 while channel < channels {
                     // The last vector begins where it still fits, and transforms some channels once more.
@@ -629,7 +638,7 @@ macro_rules! map_kernels {
                     let mut half = [[splat(0.0); T]; T];
                     for row in 0..rows {
                         let mut values = [splat(0.0); T];
-                        let from = &input.data[(y + row) * row_step + x * stride + channel..];
+                        let from = &input.data()[(y + row) * row_step + x * stride + channel..];
                         for column in 0..T {
                             if column < columns {
                                 values[column] = load_first(&from[column * stride..]);
@@ -707,7 +716,8 @@ macro_rules! map_kernels {
             shortcut: Option<Map<'_>>,
             output: &mut MapMut<'_>,
         ) {
-            let (all, channels) = (output.layout().channels, output.channels());
+            let (all, channels) = (output.layout().channels(), output.channels());
+            assert!(channels.len() >= LANES, "channels {channels:?} are less than a vector");
             for (tile, [top, left]) in tiles.iter().enumerate() {
                 let mut places = [[std::ptr::null_mut::<f32>(); M]; M];
                 for row in 0..M {
@@ -740,13 +750,13 @@ macro_rules! map_kernels {
                             if !to.is_null() {
                                 let mut sum = add(values[row], bias);
                                 if let Some(shortcut) = shortcut {
-                                    let at = shortcut.layout.offset(top + row, left + column) + channel - channels.start;
-                                    sum = add(sum, load_first(&shortcut.data[at..]));
+                                    let at = shortcut.layout().offset(top + row, left + column) + channel - channels.start;
+                                    sum = add(sum, load_first(&shortcut.data()[at..]));
                                 }
                                 if !c.slopes.is_empty() {
                                     sum = leaky_relu(sum, load_first(&c.slopes[channel..]));
                                 }
-                                // SAFETY: there is a vector of the pixel's channels from this one on.
+                                // SAFETY: there is a vector of the pixel's channels from this one on, since there are as many as asserted.
                                 store(unsafe { &mut *to.add(channel - channels.start).cast() }, apply(c.nonlinearity, sum));
                             }
                         }
@@ -793,35 +803,30 @@ macro_rules! map_kernels {
 
         #[target_feature(enable = $features)]
         fn pool_map(pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>) {
-            let layout = input.layout;
-            let inside = |axis: usize, at: usize, size: usize| {
-                let (start, step) = ((at * window.stride[axis]) as isize - window.padding[axis] as isize, window.dilation[axis] as isize);
-                (0..window.kernel[axis] as isize)
-                    .map(move |tap| start + tap * step)
-                    .filter(move |at| (0..size as isize).contains(at))
-                    .map(|at| at as usize)
-            };
+            let layout = input.layout();
             let mut taps = vec![];
             for (y, columns) in output.rows() {
+                let tap_rows = window.inside(0, y, layout.height());
                 for (x, pixel) in columns.clone().zip(output.pixels_of_row(y, columns)) {
+                    let tap_columns = window.inside(1, x, layout.width());
                     taps.clear();
-                    for row in inside(0, y, layout.height) {
-                        taps.extend(inside(1, x, layout.width).map(|column| layout.offset(row, column)));
+                    for row in tap_rows.clone() {
+                        taps.extend(tap_columns.clone().map(|column| layout.offset(row, column)));
                     }
                     let share = match pool {
                         Pool::Max => 1.0,
                         Pool::Average => 1.0 / taps.len().max(1) as f32,
-                        Pool::AverageWithPadding => 1.0 / (window.kernel[0] * window.kernel[1]) as f32,
+                        Pool::AverageWithPadding => 1.0 / window.taps() as f32,
                     };
                     let (blocks, rest) = pixel.as_chunks_mut::<{ 4 * LANES }>();
                     for (block, to) in blocks.iter_mut().enumerate() {
-                        pool_block(pool, &input.data[block * 4 * LANES..], &taps, share, to);
+                        pool_block(pool, &input.data()[block * 4 * LANES..], &taps, share, to);
                     }
-                    let done = layout.channels - rest.len();
+                    let done = layout.channels() - rest.len();
                     for (vector, to) in rest.chunks_mut(LANES).enumerate() {
                         let mut sum = pool_start(pool, &taps);
                         for tap in &taps {
-                            sum = pool_tap(pool, sum, load_part(&input.data[tap + done + vector * LANES..][..to.len()]));
+                            sum = pool_tap(pool, sum, load_part(&input.data()[tap + done + vector * LANES..][..to.len()]));
                         }
                         store_part(to, mul(sum, splat(share)));
                     }
@@ -860,13 +865,13 @@ macro_rules! map_kernels {
 
         #[target_feature(enable = $features)]
         fn sum_rows(map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]) {
-            let layout = map.layout;
+            let layout = map.layout();
             for (block, to) in sums.chunks_mut(4 * LANES).enumerate() {
                 let mut sums = [splat(0.0); 4];
                 for y in rows.clone() {
                     let mut row = [splat(0.0); 4];
-                    for x in 0..layout.width {
-                        let values = &map.data[layout.offset(y, x) + block * 4 * LANES..][..to.len()];
+                    for x in 0..layout.width() {
+                        let values = &map.data()[layout.offset(y, x) + block * 4 * LANES..][..to.len()];
                         match values.as_chunks() {
                             ([a, b, c, d], []) => {
                                 row = [add(row[0], load(a)), add(row[1], load(b)), add(row[2], load(c)), add(row[3], load(d))];
@@ -892,7 +897,7 @@ macro_rules! map_kernels {
         fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
                 for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
-                    let shortcut = shortcut.map(|s| &s.data[s.layout.offset(y, x)..][..gates.len()]);
+                    let shortcut = shortcut.map(|s| &s.data()[s.layout().offset(y, x)..][..gates.len()]);
                     for (vector, (values, gates)) in pixel.chunks_mut(LANES).zip(gates.chunks(LANES)).enumerate() {
                         let scaled = match shortcut {
                             Some(shortcut) => fma(load_part(values), load_part(gates), load_part(&shortcut[vector * LANES..][..values.len()])),
@@ -908,7 +913,7 @@ macro_rules! map_kernels {
         fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
             for (y, columns) in map.rows() {
                 for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
-                    let shortcut = &shortcut.data[shortcut.layout.offset(y, x)..][..shortcut.layout.channels];
+                    let shortcut = &shortcut.data()[shortcut.layout().offset(y, x)..][..shortcut.channels()];
                     for (values, shortcut) in pixel.chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
                         store_part(values, apply(nonlinearity, add(load_part(values), load_part(shortcut))));
                     }
@@ -975,20 +980,23 @@ macro_rules! map_kernels {
             add(max(splat(0.0), x), mul(slope, min(splat(0.0), x)))
         }
 
+        /// Of a window that fits `input`; where there is only one tap along an axis, its step is never taken.
         fn taps(window: &Window, input: &Layout, depth: usize, all_channels: bool) -> Taps {
-            let [rows, columns] = window.kernel;
-            let row_step = window.dilation[0] * input.row();
+            let ([rows, columns], dilation) = (window.kernel(), window.dilation());
+            let row_step = dilation[0] * input.row();
             // Where the taps of a row touch, they are one long tap.
-            if all_channels && window.dilation[1] == 1 && depth == input.stride {
+            if all_channels && dilation[1] == 1 && depth == input.stride() {
                 return Taps { rows, row_step, columns: 1, column_step: 0, depth: columns * depth };
             }
-            Taps { rows, row_step, columns, column_step: window.dilation[1] * input.stride, depth }
+            Taps { rows, row_step, columns, column_step: dilation[1] * input.stride(), depth }
         }
 
+        #[inline]
         fn first_tap(window: &Window, input: &Layout, y: usize, x: usize) -> usize {
-            let row = y * window.stride[0] + input.border - window.padding[0];
-            let column = x * window.stride[1] + input.border - window.padding[1];
-            row * input.row() + column * input.stride
+            let (stride, padding) = (window.stride(), window.padding());
+            let row = y * stride[0] + input.border() - padding[0];
+            let column = x * stride[1] + input.border() - padding[1];
+            row * input.row() + column * input.stride()
         }
     };
 }

@@ -5,10 +5,11 @@
 
 use std::str::FromStr;
 
-use super::convolution::{Convolution, ConvolutionMismatch, ConvolutionShape, Window};
+use super::convolution::{Convolution, ConvolutionShape, Window};
 use super::layout::{Layout, Map, MapMut};
+use super::limits::{MAX_SIZE, SizeError};
 use super::nonlinearity::Nonlinearity;
-use super::pages::Weights;
+use super::pages::WeightsMut;
 use crate::kernels::Simd;
 
 /// How many output pixels a tile has.
@@ -71,14 +72,17 @@ impl Winograd {
     /// Estimates from what one thread of a Zen 3 takes (`cargo bench --bench convolution`), in multiply-accumulates: a value that is transformed
     /// costs as much as 14 with tiles of two and 22 with tiles of four, a weight that is read, from beyond the caches in a whole network, 11.
     pub fn choose(self, simd: Simd, shape: &ConvolutionShape, output: [usize; 2]) -> Option<WinogradTile> {
-        let weights = shape.inputs * shape.outputs;
+        // In 128 bits nothing wraps: each size is at most `MAX_SIZE`.
+        let [inputs, outputs, height, width] =
+            [shape.inputs(), shape.outputs(), output[0].min(MAX_SIZE), output[1].min(MAX_SIZE)].map(|size| size as u128);
+        let weights = inputs * outputs;
         let cost = |tile: WinogradTile| {
-            let places = tile.inputs() * tile.inputs();
-            let tiles = output[0].div_ceil(tile.outputs()) * output[1].div_ceil(tile.outputs());
+            let (places, size) = ((tile.inputs() * tile.inputs()) as u128, tile.outputs() as u128);
+            let tiles = height.div_ceil(size) * width.div_ceil(size);
             let transforms = if tile == WinogradTile::Two { 14 } else { 22 };
-            places * (tiles * weights + tiles * (shape.inputs + shape.outputs) * transforms + weights * 11)
+            places * (tiles * weights + tiles * (inputs + outputs) * transforms + weights * 11)
         };
-        let plain = 9 * weights * (output[0] * output[1] + 11);
+        let plain = 9 * weights * (height * width + 11);
         let (two, four) = (cost(WinogradTile::Two), cost(WinogradTile::Four));
         match self {
             _ if !WinogradConvolution::fits(simd, shape) => None,
@@ -112,15 +116,15 @@ const BLOCK_BYTES: usize = 448 * 1024;
 impl WinogradConvolution {
     /// Whether there is such a convolution for `shape` at `simd`.
     pub fn fits(simd: Simd, shape: &ConvolutionShape) -> bool {
-        let Window { kernel, stride, dilation, .. } = shape.window;
-        let lanes = simd.kernels().panel_size().lanes;
-        kernel == [3, 3] && stride == [1, 1] && dilation == [1, 1] && shape.groups == 1 && shape.inputs >= lanes && shape.outputs >= lanes
+        let (window, lanes) = (shape.window(), simd.kernels().panel_size().lanes);
+        let moves_by_one = (window.kernel(), window.stride(), window.dilation()) == ([3, 3], [1, 1], [1, 1]);
+        moves_by_one && shape.groups() == 1 && shape.inputs() >= lanes && shape.outputs() >= lanes
     }
 
     /// Transforms and packs `weights`, `[outputs, inputs, 3, 3]`, and `bias`, `[outputs]`, for `simd`.
     ///
     /// # Errors
-    /// [`ConvolutionMismatch`] when the shape does not [fit](Self::fits), or there are more or fewer weights than it says.
+    /// [`SizeError`] when the shape does not [fit](Self::fits), or there are more or fewer weights than it says.
     pub fn new(
         simd: Simd,
         tile: WinogradTile,
@@ -128,23 +132,25 @@ impl WinogradConvolution {
         weights: &[f32],
         bias: &[f32],
         nonlinearity: Nonlinearity,
-    ) -> Result<Self, ConvolutionMismatch> {
-        if !Self::fits(simd, &shape) || weights.len() != shape.outputs * shape.inputs * 9 || bias.len() != shape.outputs {
-            return Err(ConvolutionMismatch::new(shape, weights, bias));
+    ) -> Result<Self, SizeError> {
+        if !Self::fits(simd, &shape) {
+            return Err(SizeError::NoWinograd { shape });
         }
+        shape.check_weights(weights, bias)?;
+        let (inputs, outputs) = (shape.inputs(), shape.outputs());
         let places = tile.inputs() * tile.inputs();
-        let mut transformed: Vec<Vec<f32>> = (0..places).map(|_| Vec::with_capacity(shape.outputs * shape.inputs)).collect();
+        let mut transformed: Vec<Vec<f32>> = (0..places).map(|_| Vec::with_capacity(outputs * inputs)).collect();
         for taps in weights.as_chunks().0 {
             for (place, value) in transformed.iter_mut().zip(transform_taps(tile, taps)) {
                 place.push(value);
             }
         }
-        let product = ConvolutionShape { window: Window::UNIT, ..shape };
-        let zeros = vec![0.0; shape.outputs];
+        let product = ConvolutionShape::new(inputs, outputs, 1, Window::UNIT)?;
+        let zeros = vec![0.0; outputs];
         let products = transformed.into_iter().map(|weights| Convolution::new(simd, product, &weights, &zeros, Nonlinearity::Identity));
         let products = products.collect::<Result<_, _>>()?;
-        let block = (BLOCK_BYTES / (places * (shape.inputs + shape.outputs) * size_of::<f32>())).clamp(24, 96);
-        Ok(Self { tile, window: shape.window, bias: bias.to_vec(), slopes: vec![], nonlinearity, products, shape, block })
+        let block = (BLOCK_BYTES / (places * (inputs + outputs) * size_of::<f32>())).clamp(24, 96);
+        Ok(Self { tile, window: shape.window(), bias: bias.to_vec(), slopes: vec![], nonlinearity, products, shape, block })
     }
 
     /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[outputs]`, or empty for none.
@@ -152,12 +158,12 @@ impl WinogradConvolution {
     /// # Panics
     /// When there are more or fewer.
     pub fn set_slopes(&mut self, slopes: &[f32]) {
-        assert!(slopes.is_empty() || slopes.len() == self.shape.outputs, "{} slopes for {} channels", slopes.len(), self.shape.outputs);
+        assert!(slopes.is_empty() || slopes.len() == self.shape.outputs(), "{} slopes for {} channels", slopes.len(), self.shape.outputs());
         self.slopes = slopes.to_vec();
     }
 
     /// Where its weights are, to be moved.
-    pub fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
+    pub fn weights_mut(&mut self) -> impl Iterator<Item = WeightsMut<'_>> {
         self.products.iter_mut().map(Convolution::weights_mut)
     }
 
@@ -178,7 +184,7 @@ impl WinogradConvolution {
 
     /// Values of memory that a run needs.
     pub fn scratch(&self) -> usize {
-        self.products.len() * self.block * (self.shape.inputs + self.shape.outputs)
+        self.products.len() * self.block * (self.shape.inputs() + self.shape.outputs())
     }
 
     /// Bytes of the packed weights and biases.
@@ -206,20 +212,20 @@ pub fn convolve_winograd(
     scratch: &mut [f32],
 ) {
     let (layout, channels, pixels) = (output.layout(), output.channels(), output.pixels());
-    assert_eq!((input.layout.channels, layout.channels), (c.shape.inputs, c.shape.outputs), "channels of {:?}", c.shape);
+    assert_eq!((input.channels(), layout.channels()), (c.shape.inputs(), c.shape.outputs()), "channels of {:?}", c.shape);
     assert!(channels.len() >= simd.kernels().panel_size().lanes, "channels {channels:?} are less than a vector");
-    super::assert_window(c.window, &input.layout, &layout);
+    super::assert_window(c.window, &input.layout(), &layout);
     let shortcut = shortcut.map(|shortcut| super::like(output, shortcut));
     let size = c.tile.outputs();
-    let width = layout.width.max(1);
+    let width = layout.width().max(1);
     let rows = pixels.start / width / size..pixels.end.div_ceil(width).div_ceil(size);
     let tiles: Vec<[usize; 2]> = rows.flat_map(|y| (0..width.div_ceil(size)).map(move |x| [y * size, x * size])).collect();
     let blocks = tiles.len().div_ceil(c.block).max(1);
     for tiles in tiles.chunks(tiles.len().div_ceil(blocks).max(1)) {
-        let (transformed, rest) = scratch.split_at_mut(c.products.len() * tiles.len() * c.shape.inputs);
-        let products = &mut rest[..c.products.len() * tiles.len() * c.shape.outputs];
+        let (transformed, rest) = scratch.split_at_mut(c.products.len() * tiles.len() * c.shape.inputs());
+        let products = &mut rest[..c.products.len() * tiles.len() * c.shape.outputs()];
         simd.kernels().transform_tiles(c, tiles, input, transformed);
-        let (from, to) = (Layout::new(1, tiles.len(), c.shape.inputs, 0), Layout::new(1, tiles.len(), c.shape.outputs, 0));
+        let (from, to) = (Layout::new(1, tiles.len(), c.shape.inputs(), 0), Layout::new(1, tiles.len(), c.shape.outputs(), 0));
         let places = transformed.chunks_exact(from.len()).zip(products.chunks_exact_mut(to.len()));
         for (product, (transformed, products)) in c.products.iter().zip(places) {
             let (_, products) = MapMut::new(to, products).split_at_channel(channels.start);
