@@ -18,6 +18,9 @@ use tracing::Span;
 use crate::config::AdmissionConfig;
 use crate::ops::Busy;
 
+/// Characters of a panic's message.
+const MOST_WORDS: usize = 1000;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Every worker is busy and the queue is full.
@@ -146,10 +149,10 @@ fn work(jobs: &Receiver<Job>) {
     }
 }
 
-/// The words of a panic, as far as it has any.
+/// The words of a panic, as far as it has any, and not more than [`MOST_WORDS`]: they may hold what a picture or a model says.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
+    text.unwrap_or("a panic without a message").chars().take(MOST_WORDS).collect()
 }
 
 #[cfg(test)]
@@ -203,6 +206,13 @@ mod tests {
         let outcome = pool.run(one(&pool), |_| -> () { panic!("boom") }).await;
         assert_eq!(outcome, Err(JobError::Panicked("boom".to_owned())));
         assert_eq!(pool.run(one(&pool), |_| "alive").await, Ok("alive"));
+    }
+
+    #[tokio::test]
+    async fn a_long_panic_message_is_cut() {
+        let pool = pool(1, 0);
+        let outcome = pool.run(one(&pool), |_| -> () { panic!("{}", "é".repeat(1 << 20)) }).await;
+        assert_eq!(outcome, Err(JobError::Panicked("é".repeat(MOST_WORDS))));
     }
 
     #[tokio::test]

@@ -16,6 +16,9 @@
 //! of [`image`], [`inference`] knows how a picture's values lie.
 //! `cli` → `zoo`, which makes model folders and loads none. What reaches other hosts does so by `outgoing`. Only `inference`, `graph` and `ops` name tract; only `http` and `server` name axum.
 
+// They panic where nobody reads them; `telemetry::say` and results of writing do not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod attention;
 pub mod classifier;
 #[doc(hidden)] // for the benchmarks

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::error::CliError;
 use super::place::Place;
 use super::values::whole;
-use super::zoo::{self, DEFAULT_FOLDER};
+use super::zoo::{self, DEFAULT_FOLDER, Listener};
 use crate::config::LogFormat;
 use crate::graph::Lowering;
 use crate::image::Limits;
@@ -16,6 +16,7 @@ use crate::kernels::{Level, Simd, UnsupportedLevel};
 #[cfg(feature = "object-store")]
 use crate::model::Remote;
 use crate::model::{Location, Model, ModelError};
+use crate::telemetry::say;
 use crate::zoo::{Catalogue, Entry, Existing, ZooError};
 
 /// Options of every subcommand.
@@ -104,11 +105,11 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Makes the location be there, where it is not; `say` gets a line about every step.
-    pub(super) fn fetch(&self, say: impl Fn(&str)) -> Result<(), ZooError> {
+    /// Makes the location be there, where it is not, and tells `listener` about every step.
+    pub(super) fn fetch(&self, listener: &mut impl Listener) -> Result<(), ZooError> {
         let Some((entry, models)) = self.missing.as_ref().filter(|(entry, models)| !models.join(&entry.name).is_dir()) else { return Ok(()) };
-        let said = zoo::fetch(entry, models, Existing::Keep, &say)?;
-        say(&said);
+        let said = zoo::fetch(entry, models, Existing::Keep, listener)?;
+        listener.say(&said);
         Ok(())
     }
 }
@@ -166,14 +167,14 @@ impl Models {
         let Some(found) = self.find_in_zoo(reference)? else {
             return Ok(Model::load(&Location::find(reference, self.folder()?)?, options)?);
         };
-        found.fetch(|line| eprintln!("{line}"))?;
+        found.fetch(&mut zoo::Bar::default())?;
         Ok(Model::load(&found.location, options)?)
     }
 
     /// As [`Models::load`], and says on standard error what a person should know of the model.
     pub(super) fn load_and_warn(&self, reference: Option<&str>, options: LoadOptions) -> Result<Model, CliError> {
         let model = self.load(reference, options)?;
-        model.describe().network.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", model.name()));
+        model.describe().network.warnings.iter().for_each(|warning| say(&format!("warning: {}: {warning}", model.name())));
         Ok(model)
     }
 }

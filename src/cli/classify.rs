@@ -19,6 +19,7 @@ use crate::classifier::{Classification, Classifier, Options, Ticket};
 use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::model::Model;
+use crate::telemetry::say;
 
 /// The name that stands for standard input.
 const STDIN: &str = "-";
@@ -161,7 +162,7 @@ impl Run {
 }
 
 fn complain(image: &str, error: &str) {
-    eprintln!("senet: {}: {error}", if image == STDIN { "standard input" } else { image });
+    say(&format!("senet: {}: {error}", if image == STDIN { "standard input" } else { image }));
 }
 
 /// The bytes of the file `image`, or of standard input for `-`.

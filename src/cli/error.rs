@@ -8,6 +8,7 @@ use crate::classifier::ClassifyError;
 use crate::inference::EngineError;
 use crate::model::ModelError;
 use crate::server::ServeError;
+use crate::telemetry::{TelemetryError, say};
 use crate::zoo::ZooError;
 
 /// Why a command failed.
@@ -46,19 +47,28 @@ impl CliError {
     /// Says on standard error what went wrong, and how the process ends.
     pub fn report(&self) -> ExitCode {
         match self {
-            Self::CommandLine(error) => {
-                // Help goes to standard output, whose reader may have left.
-                let _reader_left = error.print();
-                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-            }
+            // Help goes to standard output, as a result does; what was typed wrongly to standard error.
+            Self::CommandLine(error) => match error.print() {
+                Err(failed) if !error.use_stderr() => return Self::Output(failed).report(),
+                _ => return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            },
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-            _ => eprintln!("senet: {self}"),
+            _ => say(&format!("senet: {self}")),
         }
         ExitCode::from(match self {
             Self::Usage(_) => 2,
             Self::Configuration(_) => 64,
             _ => 1,
         })
+    }
+}
+
+impl From<TelemetryError> for CliError {
+    fn from(error: TelemetryError) -> Self {
+        match error {
+            TelemetryError::Filter { .. } => Self::configuration(error),
+            TelemetryError::Start(_) => Self::Failed(error.to_string()),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::AdmissionConfig;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
 use crate::model::Model;
+use crate::telemetry::say;
 
 /// Classes in the table for people.
 const SHOWN_CLASSES: usize = 20;
@@ -42,9 +43,9 @@ pub(super) struct Args {
     /// File of lines file<TAB>index[<TAB>label], files relative to --images [default: <images>/truth.tsv where it exists]
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// Threads [default: one per core that may be used]
-    #[arg(long, value_name = "N", value_parser = whole(THREADS))]
-    threads: Option<NonZeroUsize>,
+    /// Pictures at the same time [default: one per core that may be used]
+    #[arg(long, alias = "threads", value_name = "N", value_parser = whole(THREADS))]
+    concurrency: Option<NonZeroUsize>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -107,9 +108,9 @@ pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Res
         None => truth::from_folders(&images, &model),
     };
     let examples = examples.map_err(CliError::Failed)?;
-    let threads = args.threads.unwrap_or(AdmissionConfig::default().workers);
+    let threads = args.concurrency.unwrap_or(AdmissionConfig::default().workers);
     let evaluation = evaluate(&model, &Classifier::new(Limits::from(args.limits)), &examples, threads);
-    evaluation.unreadable.iter().for_each(|unreadable| eprintln!("senet: {}: {}", unreadable.file, unreadable.error));
+    evaluation.unreadable.iter().for_each(|unreadable| say(&format!("senet: {}: {}", unreadable.file, unreadable.error)));
     if evaluation.images == 0 {
         let reason = format!("no picture of {} in {} was classified", examples.len(), images.display());
         return Err(CliError::Failed(reason));

@@ -29,7 +29,7 @@ use clap::{Parser, Subcommand};
 pub use error::CliError;
 
 use crate::config::LogConfig;
-use crate::telemetry;
+use crate::telemetry::{self, Delivery};
 
 /// Classify images with Squeeze-and-Excitation networks on CPUs, and see which channels they attended to.
 ///
@@ -69,6 +69,14 @@ enum Command {
     Healthcheck(healthcheck::Args),
 }
 
+/// A service does not wait for the reader of its log.
+fn delivery(command: &Command) -> Delivery {
+    match command {
+        Command::Serve(args) if !args.print_config => Delivery::Drop,
+        _ => Delivery::Wait,
+    }
+}
+
 /// Runs the subcommand that `argv`, the environment and the configuration file ask for.
 ///
 /// # Errors
@@ -78,7 +86,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
     let options = cli.global.load_options().map_err(CliError::configuration)?;
     let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = cli.global.log_filter.unwrap_or_else(|| quiet.to_owned());
-    telemetry::init(&LogConfig { format: cli.global.log_format, filter }).map_err(CliError::configuration)?;
+    telemetry::init(&LogConfig { format: cli.global.log_format, filter }, delivery(&cli.command))?;
     let mut out = io::stdout().lock();
     match cli.command {
         Command::Serve(args) if args.print_config => effective.print(&mut out)?,

@@ -11,6 +11,7 @@ use super::error::CliError;
 #[cfg(feature = "object-store")]
 use super::place::Place;
 use super::values::{THREADS, address, seconds, some_time, whole};
+use super::zoo::Listener;
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
 use crate::model::{Candidate, Files, Lifecycle, Location, Model, ModelError, Pins, Source};
@@ -54,7 +55,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Addresses and requests")]
 struct Http {
-    /// Where requests are answered
+    /// Where requests are answered: an IP address and a port, :8080 for every interface, or 8080 for this machine alone
     #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr, value_parser = address)]
     http_addr: SocketAddr,
     /// Where /metrics and the probes are answered; /metrics is then no longer at --http-addr
@@ -148,8 +149,20 @@ async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError
     let server = Server::bind(config).await?;
     let addr = server.http_addr();
     info!(%addr, simd = %simd.level(), workers, "listening on http://{addr}, documentation at http://{addr}/docs");
+    if let Some(addr) = server.admin_addr() {
+        info!(%addr, "operators are answered at http://{addr}");
+    }
     let shutdown = shutdown_signal()?;
     server.run(models, shutdown).await
+}
+
+/// The log hears of the steps of a download.
+struct Log;
+
+impl Listener for Log {
+    fn say(&mut self, line: &str) {
+        info!("{line}");
+    }
 }
 
 /// Models in files, some of which come from the zoo when they are looked for and not there.
@@ -160,7 +173,7 @@ struct Fetched {
 
 impl Source for Fetched {
     fn list(&self, pins: &Pins) -> Result<Vec<Candidate>, ModelError> {
-        self.from_zoo.iter().try_for_each(|found| found.fetch(|line| info!("{line}"))).map_err(|error| ModelError::Fetch(error.into()))?;
+        self.from_zoo.iter().try_for_each(|found| found.fetch(&mut Log)).map_err(|error| ModelError::Fetch(error.into()))?;
         self.files.list(pins)
     }
 

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::place::folder;
 use super::style::Theme;
 use super::table::{Align, Table};
+use crate::telemetry::say;
 use crate::zoo::{Catalogue, Client, Entry, Existing, Outcome, Progress, Pull, ZooError, is_installed};
 
 /// Where the zoo's models are put, and looked up, where nothing else is said.
@@ -89,19 +90,53 @@ pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), CliError> {
         }
         Command::Pull(args) => {
             let existing = if args.force { Existing::Replace } else { Existing::Keep };
-            let said = fetch(catalogue.find(&args.name)?, &args.to.folder, existing, |line| eprintln!("{line}"))?;
+            let said = fetch(catalogue.find(&args.name)?, &args.to.folder, existing, &mut Bar::default())?;
             writeln!(out, "{said}")?;
         }
     }
     Ok(())
 }
 
-/// Fetches the model, shows how far it is on a terminal, says on the way what happens, and returns what it came to.
-pub(super) fn fetch(entry: &Entry, models: &Path, existing: Existing, say: impl Fn(&str)) -> Result<String, ZooError> {
-    let bar = progress_bar();
+/// Who is told how a download goes.
+pub(super) trait Listener {
+    /// A step, in a line.
+    fn say(&mut self, line: &str);
+
+    /// So many of so many bytes are here.
+    fn received(&mut self, _position: u64, _bytes: u64) {}
+}
+
+/// Lines on standard error, and where that is a terminal, a bar below them.
+pub(super) struct Bar(ProgressBar);
+
+impl Default for Bar {
+    fn default() -> Self {
+        let style = ProgressStyle::with_template("{bar:32.cyan} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left");
+        Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl Listener for Bar {
+    fn say(&mut self, line: &str) {
+        self.0.suspend(|| say(line));
+    }
+
+    fn received(&mut self, position: u64, bytes: u64) {
+        self.0.set_length(bytes);
+        self.0.set_position(position);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Fetches the model, tells `listener` on the way what happens, and returns what it came to.
+pub(super) fn fetch(entry: &Entry, models: &Path, existing: Existing, listener: &mut impl Listener) -> Result<String, ZooError> {
     let client = Client::from_environment()?;
-    let outcome = Pull { entry, models, client: &client, existing }.run(&mut |progress| show(&progress, &bar, &say));
-    bar.finish_and_clear();
+    let outcome = Pull { entry, models, client: &client, existing }.run(&mut |progress| tell(&progress, entry.bytes, listener));
     let (name, folder) = (&entry.name, models.join(&entry.name));
     Ok(match outcome? {
         Outcome::AlreadyThere => format!("{name} is in {} already, with the size and SHA-256 that it should have", folder.display()),
@@ -109,25 +144,17 @@ pub(super) fn fetch(entry: &Entry, models: &Path, existing: Existing, say: impl 
     })
 }
 
-fn show(progress: &Progress<'_>, bar: &ProgressBar, say: &impl Fn(&str)) {
-    let say = |line: String| bar.suspend(|| say(&line));
+fn tell(progress: &Progress<'_>, whole: u64, listener: &mut impl Listener) {
     match *progress {
-        Progress::Waiting => say("another pull of this model is under way, waiting for it".to_owned()),
+        Progress::Waiting => listener.say("another pull of this model is under way, waiting for it"),
         Progress::Asking { url, position, bytes } => {
-            bar.set_length(bytes);
-            bar.set_position(position);
+            listener.received(position, bytes);
             let from = if position > 0 { format!(", {} of them here already", megabytes(position)) } else { String::new() };
-            say(format!("fetching {url}, {}{from}", megabytes(bytes)));
+            listener.say(&format!("fetching {url}, {}{from}", megabytes(bytes)));
         }
-        Progress::Received(position) => bar.set_position(position),
-        Progress::Retrying { reason, wait } => say(format!("{reason}; trying again in {:.0} s", wait.as_secs_f64().ceil())),
+        Progress::Received(position) => listener.received(position, whole),
+        Progress::Retrying { reason, wait } => listener.say(&format!("{reason}; trying again in {:.0} s", wait.as_secs_f64().ceil())),
     }
-}
-
-/// Hidden where standard error is no terminal.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32.cyan} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn megabytes(bytes: u64) -> String {

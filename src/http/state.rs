@@ -13,7 +13,7 @@ use crate::config::{AdmissionConfig, HttpConfig};
 use crate::image::Limits;
 use crate::kernels::Simd;
 use crate::model::{Lifecycle, Registry, State};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Constants, Metrics};
 
 /// How many bodies of the largest size are held at a time; photographs are a hundredth of it.
 const LARGEST_BODIES: usize = 16;
@@ -68,7 +68,12 @@ impl AppState {
             models: Arc::new(models),
             classifier: Classifier::new(limits),
             pool: Pool::new(admission)?,
-            metrics: Metrics::new(&simd.level().to_string())?,
+            metrics: Metrics::new(Constants {
+                simd: &simd.level().to_string(),
+                workers: admission.workers.get(),
+                queue_limit: admission.queue,
+                request_timeout: http.request_timeout,
+            })?,
             body_budget: Arc::new(Semaphore::new(body_budget(&http))),
             http,
             started: Instant::now(),

@@ -3,13 +3,33 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder, core::Collector,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder,
+    core::Collector,
 };
 
+use super::dropped_lines;
 use crate::model::{Entry, State};
 
-/// Seconds: 0.5 ms for a small network on a fast core to 10 s for a queue that is too long.
-const SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds: 0.5 ms for a small network on a fast core to the longest that somebody may want to wait.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
+    3600.0,
+];
+/// The label `model` where no model answered: Prometheus takes an empty label for an absent one.
+const NO_MODEL: &str = "";
+
+/// What stays as it is while the service runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Constants<'a> {
+    /// The instruction set in use.
+    pub simd: &'a str,
+    /// Threads that decode and run networks.
+    pub workers: usize,
+    /// Images that may wait for a worker.
+    pub queue_limit: usize,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+}
 
 /// A part of the work on one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,22 +71,26 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero; `simd` is the instruction set in use.
+    /// All at zero.
     ///
     /// # Errors
     /// When a name or label is not allowed or doubled, which no run-time value can cause.
-    pub fn new(simd: &str) -> Result<Self> {
+    pub fn new(constants: Constants<'_>) -> Result<Self> {
         let registry = Registry::new();
-        let histogram = |name, help, label| {
-            let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            register(&registry, HistogramVec::new(opts, &[label]))
+        let histogram = |name, help, labels: &[&str]| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets(constants.request_timeout));
+            register(&registry, HistogramVec::new(opts, labels))
         };
         let counter = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name, help| register(&registry, IntGauge::new(name, help));
         let metrics = Self {
             requests: counter("senet_requests_total", "Requests answered; status 499 where the client left first.", &["route", "status"])?,
-            request_duration: histogram("senet_request_duration_seconds", "From a request's head to its answer.", "route")?,
-            stage_duration: histogram("senet_stage_duration_seconds", "Work on one image, by stage.", "stage")?,
+            request_duration: histogram(
+                "senet_request_duration_seconds",
+                "From a request's head to its answer; model is empty where none classified anything.",
+                &["route", "model"],
+            )?,
+            stage_duration: histogram("senet_stage_duration_seconds", "Work on one image, by stage and model.", &["stage", "model"])?,
             in_flight: gauge("senet_requests_in_flight", "Requests being answered.")?,
             queue_depth: gauge("senet_queue_depth", "Images waiting for a worker.")?,
             rejected: counter("senet_rejected_total", "Requests refused or given up, by the problem they were answered with.", &["reason"])?,
@@ -74,7 +98,9 @@ impl Metrics {
             registry: registry.clone(),
         };
         let info = register(&registry, IntGaugeVec::new(Opts::new("senet_build_info", "Always 1."), &["version", "simd"]))?;
-        info.with_label_values(&[env!("CARGO_PKG_VERSION"), simd]).set(1);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), constants.simd]).set(1);
+        set(&gauge("senet_workers", "Threads that decode and run networks.")?, constants.workers);
+        set(&gauge("senet_queue_limit", "Images that may wait for a worker; further ones are answered 429.")?, constants.queue_limit);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
@@ -85,11 +111,12 @@ impl Metrics {
         self.in_flight.inc();
     }
 
-    /// A request has ended: its route's template, the status it was answered with, and how long it took.
-    pub fn request_ended(&self, route: &str, status: u16, took: Duration) {
+    /// A request has ended: its route's template, the name of the served model that classified its images, if any, the status it was answered with, and how
+    /// long it took.
+    pub fn request_ended(&self, route: &str, model: Option<&str>, status: u16, took: Duration) {
         self.in_flight.dec();
         self.requests.with_label_values(&[route, &status.to_string()]).inc();
-        self.request_duration.with_label_values(&[route]).observe(took.as_secs_f64());
+        self.request_duration.with_label_values(&[route, model.unwrap_or(NO_MODEL)]).observe(took.as_secs_f64());
     }
 
     /// A request was refused or given up because of `reason`, a problem's name.
@@ -97,9 +124,9 @@ impl Metrics {
         self.rejected.with_label_values(&[reason]).inc();
     }
 
-    /// One image spent `took` in `stage`.
-    pub fn stage(&self, stage: Stage, took: Duration) {
-        self.stage_duration.with_label_values(&[stage.name()]).observe(took.as_secs_f64());
+    /// One image spent `took` in `stage` for the served model of that name.
+    pub fn stage(&self, model: &str, stage: Stage, took: Duration) {
+        self.stage_duration.with_label_values(&[stage.name(), model]).observe(took.as_secs_f64());
     }
 
     /// One image was classified.
@@ -112,12 +139,30 @@ impl Metrics {
     /// # Errors
     /// When a value cannot be written, which memory alone can cause.
     pub fn render(&self, queue_depth: usize, models: &[Entry]) -> Result<Vec<u8>> {
-        self.queue_depth.set(i64::try_from(queue_depth).unwrap_or(i64::MAX));
-        let families = [self.registry.gather(), of_models(models)?.gather()].concat();
+        set(&self.queue_depth, queue_depth);
+        let families = [self.registry.gather(), of_log(dropped_lines())?.gather(), of_models(models)?.gather()].concat();
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
+}
+
+/// The bounds of the histograms, seconds: the longest is the longest that a request may take.
+fn buckets(longest: Duration) -> Vec<f64> {
+    let longest = longest.as_secs_f64();
+    SECONDS.iter().copied().filter(|bound| *bound < longest).chain([longest]).collect()
+}
+
+fn set(gauge: &IntGauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// The log belongs to the process, not to one service: its count is read each time.
+fn of_log(dropped: u64) -> Result<Registry> {
+    let registry = Registry::new();
+    let lines = IntCounter::new("senet_log_lines_dropped_total", "Log lines lost because standard error did not take them in time or at all.");
+    register(&registry, lines)?.inc_by(dropped);
+    Ok(registry)
 }
 
 /// What is true of the models now; made anew each time, so that nothing is said of models that are gone.
@@ -149,25 +194,42 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: Resu
 mod tests {
     use super::*;
 
+    const CONSTANTS: Constants<'_> = Constants { simd: "avx2", workers: 3, queue_limit: 64, request_timeout: Duration::from_secs(30) };
+
     #[test]
     fn renders_what_was_counted_and_the_process() {
-        let metrics = Metrics::new("avx2").unwrap();
+        let metrics = Metrics::new(CONSTANTS).unwrap();
         metrics.request_began();
-        metrics.request_ended("/v1/classify", 200, Duration::from_millis(3));
-        metrics.stage(Stage::Decode, Duration::from_millis(1));
+        metrics.request_ended("/v1/classify", Some("cat"), 200, Duration::from_millis(3));
+        metrics.request_began();
+        metrics.request_ended("/v1/models", None, 200, Duration::from_secs(31));
+        metrics.stage("cat", Stage::Decode, Duration::from_millis(1));
         let text = String::from_utf8(metrics.render(7, &[]).unwrap()).unwrap();
         for line in [
             "senet_requests_total{route=\"/v1/classify\",status=\"200\"} 1",
-            "senet_request_duration_seconds_bucket{route=\"/v1/classify\",le=\"0.004\"} 1",
-            "senet_request_duration_seconds_bucket{route=\"/v1/classify\",le=\"0.002\"} 0",
-            "senet_stage_duration_seconds_count{stage=\"decode\"} 1",
+            "senet_request_duration_seconds_bucket{model=\"cat\",route=\"/v1/classify\",le=\"0.004\"} 1",
+            "senet_request_duration_seconds_bucket{model=\"cat\",route=\"/v1/classify\",le=\"0.002\"} 0",
+            "senet_request_duration_seconds_bucket{model=\"\",route=\"/v1/models\",le=\"30\"} 0",
+            "senet_stage_duration_seconds_count{model=\"cat\",stage=\"decode\"} 1",
             "senet_requests_in_flight 0",
             "senet_queue_depth 7",
+            "senet_queue_limit 64",
+            "senet_workers 3",
+            "senet_log_lines_dropped_total 0",
             concat!("senet_build_info{simd=\"avx2\",version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
         #[cfg(target_os = "linux")]
         assert!(text.contains("\nprocess_resident_memory_bytes "));
+    }
+
+    #[test]
+    fn the_buckets_end_with_the_longest_time_of_a_request() {
+        for (ms, last) in [(400, [0.25, 0.4]), (10_000, [5.0, 10.0]), (30_000, [20.0, 30.0]), (90_000, [60.0, 90.0]), (7_200_000, [3600.0, 7200.0])] {
+            let buckets = buckets(Duration::from_millis(ms));
+            assert!(buckets.ends_with(&last) && buckets.is_sorted_by(|a, b| a < b), "{buckets:?}");
+        }
+        assert_eq!(buckets(Duration::from_micros(100)), [0.0001]);
     }
 }

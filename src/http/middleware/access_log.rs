@@ -13,6 +13,8 @@ use crate::http::problem::Problem;
 
 /// Longest path that is written for a route that does not exist.
 const MAX_PATH: usize = 200;
+/// Longest method that is written: a client may make up its own.
+const MAX_METHOD: usize = 20;
 /// As nginx notes it: the client closed the connection before the answer.
 pub(super) const CLIENT_GONE: u16 = 499;
 
@@ -57,7 +59,7 @@ impl Line {
         let path = route.is_none().then(|| request.uri().path().chars().take(MAX_PATH).collect());
         Self {
             id: extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned()),
-            method: request.method().to_string(),
+            method: request.method().as_str().chars().take(MAX_METHOD).collect(),
             route: route.unwrap_or_else(|| super::metrics::UNMATCHED.to_owned()),
             path,
             start: Instant::now(),

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::access_log::CLIENT_GONE;
+use super::access_log::{CLIENT_GONE, Served};
 use crate::http::problem::{Kind, Problem};
 use crate::http::state::AppState;
 
@@ -20,6 +20,7 @@ pub(super) async fn count(State(state): State<Arc<AppState>>, request: Request, 
     let mut in_flight = InFlight::new(state, route);
     let response = next.run(request).await;
     in_flight.status = response.status().as_u16();
+    in_flight.model = response.extensions().get::<Served>().map(|served| served.model.clone());
     if let Some(kind) = response.extensions().get::<Problem>().map(Problem::kind).filter(|kind| is_rejection(*kind)) {
         in_flight.state.metrics.rejected(kind.facts().name);
     }
@@ -36,6 +37,7 @@ fn is_rejection(kind: Kind) -> bool {
 struct InFlight {
     state: Arc<AppState>,
     route: String,
+    model: Option<String>,
     start: Instant,
     status: u16,
 }
@@ -43,12 +45,12 @@ struct InFlight {
 impl InFlight {
     fn new(state: Arc<AppState>, route: String) -> Self {
         state.metrics.request_began();
-        Self { state, route, start: Instant::now(), status: CLIENT_GONE }
+        Self { state, route, model: None, start: Instant::now(), status: CLIENT_GONE }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.state.metrics.request_ended(&self.route, self.status, self.start.elapsed());
+        self.state.metrics.request_ended(&self.route, self.model.as_deref(), self.status, self.start.elapsed());
     }
 }

@@ -111,12 +111,12 @@ impl Shared {
     }
 
     fn count(&self, classification: &Classification) {
-        let (metrics, timing) = (&self.state.metrics, &classification.timing);
-        metrics.image(self.model.name(), classification.image.format.name());
-        metrics.stage(Stage::Queue, timing.queue);
-        metrics.stage(Stage::Decode, timing.decode);
-        metrics.stage(Stage::Preprocess, timing.preprocess);
-        metrics.stage(Stage::Inference, timing.inference);
-        metrics.stage(Stage::Postprocess, timing.postprocess);
+        let (metrics, model, timing) = (&self.state.metrics, self.model.name(), &classification.timing);
+        metrics.image(model, classification.image.format.name());
+        metrics.stage(model, Stage::Queue, timing.queue);
+        metrics.stage(model, Stage::Decode, timing.decode);
+        metrics.stage(model, Stage::Preprocess, timing.preprocess);
+        metrics.stage(model, Stage::Inference, timing.inference);
+        metrics.stage(model, Stage::Postprocess, timing.postprocess);
     }
 }
