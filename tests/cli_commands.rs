@@ -182,7 +182,7 @@ fn evaluate_counts_right_answers_by_class() {
 fn evaluate_takes_the_truth_from_a_file() {
     let pictures = labelled_pictures();
     fs::write(pictures.path().join("truth.tsv"), "file\tindex\ncat/a.png\t3\ndog/a.png\t3\n").unwrap();
-    let ended = run(&["evaluate", "--images", &path(pictures.path()), "--threads", "1"]);
+    let ended = run(&["evaluate", "--images", &path(pictures.path()), "--concurrency", "1"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert!(ended.stdout.contains("top-1 100.00 %, top-5 100.00 % of 2 images"), "{}", ended.stdout);
 }
@@ -210,7 +210,7 @@ fn evaluate_says_where_it_looked_for_pictures_when_it_finds_none() {
 #[test]
 fn bench_measures_a_model() {
     let model = path(&fixture("models/one_block.onnx"));
-    let measured = json(&run(&["bench", &model, "--seconds", "0.05", "--threads", "2", "--batch", "3", "--simd", "scalar", "--json"]));
+    let measured = json(&run(&["bench", &model, "--seconds", "0.05", "--concurrency", "2", "--batch", "3", "--simd", "scalar", "--json"]));
     assert_eq!((&measured["threads"], &measured["batch"], &measured["simd"]), (&2.into(), &3.into(), &"scalar".into()));
     assert!(measured["iterations"].as_u64().is_some_and(|runs| runs >= 2));
     let latency = |key: &str| measured["latency_ms"][key].as_f64().unwrap();
@@ -244,6 +244,29 @@ fn serve_ends_when_a_model_cannot_be_loaded() {
     let ended = run(&["serve", "--http-addr", "127.0.0.1:0", "--model", &model]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("senet: cannot load the models: ") && ended.stderr.contains("not an image classifier"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_former_name_of_an_option_is_understood_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("senet.toml");
+    std::fs::write(&config, "threads = 2\n").unwrap();
+    let bench = |change: &dyn Fn(&mut std::process::Command) -> &mut std::process::Command| {
+        let mut command = senet();
+        let ended: Ended = change(command.args(["bench", "--seconds", "0.01", "--json"])).output().unwrap().into();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        json(&ended)["threads"].as_u64()
+    };
+    assert_eq!(bench(&|command| command.args(["--threads", "2"])), Some(2));
+    assert_eq!(bench(&|command| command.env("SENET_THREADS", "2")), Some(2));
+    assert_eq!(bench(&|command| command.env("SENET_THREADS", "2").env("SENET_CONCURRENCY", "3")), Some(3));
+    assert_eq!(bench(&|command| command.arg("--config").arg(&config)), Some(2));
+    let wrong: Ended = senet().arg("bench").env("SENET_THREADS", "0").output().unwrap().into();
+    assert_eq!(
+        (wrong.code, wrong.stderr.as_str()),
+        (Some(64), "senet: SENET_THREADS is \"0\" in the environment, expected a whole number from 1 to 1024\n")
+    );
+    assert!(!run(&["bench", "--help"]).stdout.contains("--threads"));
 }
 
 #[test]

@@ -131,6 +131,25 @@ fn what_a_load_no_longer_needs_goes_back_to_the_system() {
 }
 
 #[test]
+fn the_port_alone_is_an_address_of_this_machine_and_with_a_colon_of_every_interface() {
+    for (written, ip) in [("0", "127.0.0.1:"), ("localhost:0", "127.0.0.1:"), (":0", "0.0.0.0:")] {
+        let mut service = Service::start(senet().arg("serve").env("SENET_ADMIN_ADDR", written));
+        let listening = service.logged("operators are answered at http://");
+        assert!(listening["addr"].as_str().unwrap().starts_with(ip), "{written}: {listening}");
+    }
+}
+
+#[test]
+fn a_variable_that_no_option_has_is_warned_of_in_the_log() {
+    let mut service = Service::start(senet().arg("serve").env("SENET_WORKRES", "1"));
+    let warning = service.logged("SENET_WORKRES");
+    assert!(warning["message"].as_str().unwrap().ends_with("the nearest known one is SENET_WORKERS"), "{warning}");
+    assert_eq!(warning["level"], "WARN");
+    service.logged("ready");
+    assert_eq!(service.terminate(), Some(0));
+}
+
+#[test]
 fn controlling_models_needs_an_address_for_operators() {
     let ended = run(&["serve", "--model-control"]);
     let expected = "senet: model_control is true, expected admin_addr to be set too, where models are then controlled\n";

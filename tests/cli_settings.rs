@@ -116,6 +116,24 @@ fn a_value_out_of_range_is_answered_with_the_range() {
 }
 
 #[test]
+fn a_variable_that_no_option_has_is_warned_of_with_the_nearest_one_and_without_its_value() {
+    let ended = settings("", &[("SENET_QEUE", "hunter2"), ("SENET_SERVICE_HOST", "10.96.0.7")], &["--log-format", "text"]);
+    assert_eq!(ended.code, Some(0));
+    let expected = "SENET_QEUE is set in the environment, but no option has this variable; the nearest known one is SENET_QUEUE\n";
+    assert!(ended.stderr.ends_with(expected) && ended.stderr.lines().count() == 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_address_may_be_a_port_in_the_file_and_the_environment_too() {
+    assert_eq!(value(&settings("http_addr = 8080\n", &[], &[]).stdout, "http_addr").as_integer(), Some(8080));
+    for written in [":8080", "localhost:8080", "8080"] {
+        let ended = settings("", &[("SENET_HTTP_ADDR", written), ("SENET_ADMIN_ADDR", written)], &[]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{written}");
+    }
+}
+
+#[test]
 fn keys_of_other_subcommands_are_known_and_ignored() {
     assert_eq!(settings("top_k = 3\nseconds = 1.5\njson = true\n", &[], &[]).code, Some(0));
 }

@@ -19,16 +19,16 @@ const WARM_UP_RUNS: usize = 3;
 
 /// Measure how fast a model runs here: the network alone, on synthetic input
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  senet bench cifar10_se_resnet\n  senet bench ./seresnet50.onnx --threads 2 --batch 8 --seconds 10 --json")]
+#[command(after_help = "Examples:\n  senet bench cifar10_se_resnet\n  senet bench ./seresnet50.onnx --concurrency 2 --batch 8 --seconds 10 --json")]
 pub(super) struct Args {
     /// Name in --models, model folder or .onnx file [default: the bundled model]
     #[arg(value_name = "REF")]
     reference: Option<String>,
     #[command(flatten)]
     models: Models,
-    /// Threads, each with runs of its own
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN, value_parser = whole(THREADS))]
-    threads: NonZeroUsize,
+    /// Runs at the same time, as requests of a service are; how many threads one run is spread over, --intra-op-threads says
+    #[arg(long, alias = "threads", value_name = "N", default_value_t = NonZeroUsize::MIN, value_parser = whole(THREADS))]
+    concurrency: NonZeroUsize,
     /// Images in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1usize..=1024))]
     batch: usize,
@@ -49,6 +49,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[derive(Debug, Serialize)]
 struct Measurement {
     model: String,
+    /// Runs at the same time, each on a thread of its own.
     threads: usize,
     batch: usize,
     simd: String,
@@ -79,11 +80,11 @@ pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Res
     let values = args.batch * 3 * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
     let duration = Duration::from_secs_f64(args.seconds);
     let spinner = spinner(args.seconds);
-    let (mut runs, elapsed) = measure(model.engine(), &synthetic(values), args.threads, duration)?;
+    let (mut runs, elapsed) = measure(model.engine(), &synthetic(values), args.concurrency, duration)?;
     spinner.finish_and_clear();
     let measurement = Measurement {
         model: model.name().to_owned(),
-        threads: args.threads.get(),
+        threads: args.concurrency.get(),
         batch: args.batch,
         simd: options.simd.level().to_string(),
         iterations: runs.len(),
@@ -176,7 +177,7 @@ fn print(measured: &Measurement, theme: Theme, out: &mut impl Write) -> io::Resu
     writeln!(out, "{}", paint(theme.strong, title))?;
     let rows = [
         ("latency", format!("{median:.2} ms median, {min:.2} min, {p90:.2} p90, {max:.2} max")),
-        ("run", format!("threads {}, batch {}, {}, {} runs", measured.threads, measured.batch, measured.simd, measured.iterations)),
+        ("run", format!("{} at a time, batch {}, {}, {} runs", measured.threads, measured.batch, measured.simd, measured.iterations)),
         ("load", format!("{:.0} ms", measured.load_ms)),
         ("peak memory", rss),
     ];

@@ -19,12 +19,14 @@ mod style;
 mod table;
 mod truth;
 mod values;
+mod variables;
 mod zoo;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
+use tracing::warn;
 
 pub use error::CliError;
 
@@ -87,6 +89,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
     let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = cli.global.log_filter.unwrap_or_else(|| quiet.to_owned());
     telemetry::init(&LogConfig { format: cli.global.log_format, filter }, delivery(&cli.command))?;
+    effective.unknown_variables.iter().for_each(|warning| warn!("{warning}"));
     let mut out = io::stdout().lock();
     match cli.command {
         Command::Serve(args) if args.print_config => effective.print(&mut out)?,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -15,6 +16,7 @@ use clap::{Arg, ArgMatches, Command, Parser};
 use toml::{Spanned, Value};
 
 use super::error::CliError;
+use super::variables::{self, variable};
 use crate::nearest::nearest;
 use crate::text_file::{self, TextFileError};
 use crate::toml_file;
@@ -35,10 +37,11 @@ pub(super) fn parse<C: Parser>(argv: impl IntoIterator<Item = OsString>) -> Resu
         file = File::read(path, &command).map_err(CliError::configuration)?;
         command = file.as_defaults(command, &subcommands(&peek)).map_err(CliError::configuration)?;
     }
-    let matches = command.clone().try_get_matches_from(&argv).map_err(|error| blame(error, &argv))?;
+    let matches = command.clone().try_get_matches_from(&argv).map_err(|error| blame(error, &argv, &command))?;
     let cli = C::from_arg_matches(&matches).map_err(CliError::CommandLine)?;
+    let unknown_variables = variables::unknown(env::vars_os(), &options(&command).into_iter().flat_map(keys).collect::<Vec<_>>());
     command.build();
-    Ok((cli, Effective { command, matches, file }))
+    Ok((cli, Effective { command, matches, file, unknown_variables }))
 }
 
 /// The subcommand that was typed, and its own, as in `zoo pull`.
@@ -63,8 +66,10 @@ fn is_setting(arg: &Arg) -> bool {
     arg.get_long().is_some() && !NOT_SETTINGS.contains(&arg.get_id().as_str())
 }
 
-fn variable(key: &str) -> String {
-    format!("SENET_{}", key.to_uppercase())
+/// The keys of an option in the file: its name, and the names that it had before.
+fn keys(arg: &Arg) -> impl Iterator<Item = String> {
+    let before = arg.get_all_aliases().unwrap_or_default().into_iter().map(|alias| alias.replace('-', "_"));
+    iter::once(arg.get_id().to_string()).chain(before)
 }
 
 /// Gives every option of `command` and its subcommands an environment variable; an empty variable counts as unset.
@@ -72,28 +77,34 @@ fn with_environment(command: Command) -> Command {
     let attach = |arg: Arg| {
         // So that -1 is a wrong value and not an unknown flag.
         let arg = if arg.get_long().is_some() && arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
-        let name = variable(arg.get_id().as_str());
-        let takes_part = arg.get_long().is_some() && arg.get_id() != "print_config";
-        if takes_part && env::var_os(&name).is_none_or(|value| !value.is_empty()) { arg.env(name) } else { arg }
+        let is_set = |name: &String| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let own = variable(arg.get_id().as_str());
+        let name = keys(&arg).map(|key| variable(&key)).find(is_set).or_else(|| env::var_os(&own).is_none().then_some(own));
+        match name {
+            Some(name) if arg.get_long().is_some() && arg.get_id() != "print_config" => arg.env(name),
+            _ => arg,
+        }
     };
     command.mut_args(attach).mut_subcommands(with_environment)
 }
 
 /// Tells a wrong value in the environment, which is bad configuration, from one that was typed, which is bad usage.
-fn blame(error: clap::Error, argv: &[OsString]) -> CliError {
+fn blame(error: clap::Error, argv: &[OsString], command: &Command) -> CliError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    let flag = text(ContextKind::InvalidArg).and_then(|usage| usage.split(' ').next()).filter(|flag| flag.starts_with("--"));
-    let (Some(flag), true) = (flag, matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)) else {
+    let flag = text(ContextKind::InvalidArg).and_then(|usage| usage.split(' ').next()).and_then(|flag| flag.strip_prefix("--"));
+    let option = options(command).into_iter().find(|arg| arg.get_long() == flag);
+    let (Some(option), true) = (option, matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)) else {
         return CliError::CommandLine(error);
     };
-    if argv.iter().any(|arg| arg.to_string_lossy().starts_with(flag)) {
+    let is_typed = |name: &str| argv.iter().any(|arg| arg.to_string_lossy().strip_prefix("--").is_some_and(|arg| arg.starts_with(name)));
+    if option.get_long_and_visible_aliases().into_iter().flatten().chain(option.get_aliases().into_iter().flatten()).any(is_typed) {
         return CliError::CommandLine(error);
     }
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
-    let name = variable(&flag.trim_start_matches('-').replace('-', "_"));
+    let name = option.get_env().unwrap_or_default().to_string_lossy();
     CliError::Configuration(format!("{name} is {value:?} in the environment, {}", expectation(&error)))
 }
 
@@ -121,10 +132,10 @@ impl File {
         let mut values = BTreeMap::new();
         for (key, entry) in entries {
             let line = toml_file::line_of(&text, Some(entry.span()));
-            if !options.iter().any(|arg| arg.get_id() == key.as_str()) {
+            let Some(option) = options.iter().find(|arg| keys(arg).any(|known| known == key)) else {
                 let nearest = nearest(&key, options.iter().map(|arg| arg.get_id().as_str())).unwrap_or_default().to_owned();
                 return Err(TextFileError::UnknownKey { file: path.to_owned(), line, key, nearest });
-            }
+            };
             let as_text = as_text(entry.get_ref()).ok_or_else(|| TextFileError::Value {
                 file: path.to_owned(),
                 line,
@@ -132,7 +143,7 @@ impl File {
                 value: entry.get_ref().to_string(),
                 expected: "a string, a number, true or false, or a list of them".to_owned(),
             })?;
-            values.insert(key, as_text);
+            values.entry(option.get_id().to_string()).or_insert(as_text);
         }
         Ok(Self { path: path.to_owned(), values })
     }
@@ -194,6 +205,8 @@ fn shown(values: &[String]) -> String {
 
 /// The settings in force and where each comes from.
 pub(super) struct Effective {
+    /// A sentence for every variable of the environment that looks like one of ours and is none.
+    pub(super) unknown_variables: Vec<String>,
     command: Command,
     matches: ArgMatches,
     file: File,

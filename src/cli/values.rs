@@ -1,7 +1,7 @@
 //! What the values of options may be; a wrong one is answered with what is expected.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::str::FromStr;
@@ -24,9 +24,18 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(range: impl RangeBounds<T
     }
 }
 
-/// Parses an address to listen at.
+/// Parses an address to listen at: an IP address and a port; or `:8080`, on every IPv4 interface; or `localhost:8080` or `8080`, on this machine alone,
+/// so that nothing is open to others that was not meant to be. Nothing is looked up.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "expected an IP address and a port, as in 127.0.0.1:8080 or [::]:8080".to_owned())
+    let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let ip = match host {
+        "" | "*" => Some(Ipv4Addr::UNSPECIFIED),
+        _ if host.eq_ignore_ascii_case("localhost") => Some(Ipv4Addr::LOCALHOST),
+        _ => None,
+    };
+    let short = || Some(SocketAddr::from((ip?, port.parse::<u16>().ok()?)));
+    let expected = || "expected an IP address and a port, as in 127.0.0.1:8080 or [::]:8080".to_owned();
+    text.parse().ok().or_else(short).ok_or_else(expected)
 }
 
 /// Parses a duration in which something can happen.
@@ -45,6 +54,26 @@ pub(super) fn seconds(text: &str) -> Result<HumanDuration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_may_be_written_as_people_write_it() {
+        for (text, meant) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::]:8080"),
+            ("[::1]:0", "[::1]:0"),
+            (":8080", "0.0.0.0:8080"),
+            ("*:8080", "0.0.0.0:8080"),
+            ("8080", "127.0.0.1:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("LocalHost:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(address(text).map(|addr| addr.to_string()).as_deref(), Ok(meant), "{text}");
+        }
+        for text in ["", ":", "localhost", "127.0.0.1", "localhost:", ":65536", "65536", "-1", "::1:8080", "example.org:80", "http://localhost:8080"]
+        {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_number_out_of_range_is_answered_with_the_range() {
