@@ -26,7 +26,7 @@ pub(super) struct Args {
     reference: Option<String>,
     #[command(flatten)]
     models: Models,
-    /// Runs at the same time, as requests of a service are; how many threads one run is spread over, --intra-op-threads says
+    /// Runs at the same time, like requests to a service; --intra-op-threads limits the threads of each run
     #[arg(long, alias = "threads", value_name = "N", default_value_t = NonZeroUsize::MIN, value_parser = whole(THREADS))]
     concurrency: NonZeroUsize,
     /// Images in one run

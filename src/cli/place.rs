@@ -56,6 +56,7 @@ fn address(text: &str) -> Result<Place, String> {
     let url = Url::parse(text).map_err(|error| format!("expected a folder or an address ({error})"))?;
     match url.scheme() {
         "file" => url.to_file_path().map(Place::Folder).map_err(|()| "expected file:///, and a folder on this machine".to_owned()),
+        _ if url.host_str().is_none_or(str::is_empty) => Err("expected a bucket or a host behind ://, as in s3://bucket/models".to_owned()),
         _ if url.query().is_some() || url.fragment().is_some() => Err("expected no \"?\" or \"#\" in an address".to_owned()),
         "s3" | "s3a" | "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" | "http" | "https" => Ok(Place::Store(url)),
         _ => Err("expected a folder, or an address that begins with s3://, gs://, az://, https://, http:// or file://".to_owned()),
@@ -95,9 +96,14 @@ mod tests {
             );
         }
         assert_eq!("file:///srv/my%20models".parse(), Ok(Place::Folder(PathBuf::from("/srv/my models"))));
-        for (text, expected) in
-            [("ftp://host", "begins with s3://"), ("file://host/a", "file:///"), ("s3://b?x", "no \"?\""), ("http://", "an address (")]
-        {
+        for (text, expected) in [
+            ("ftp://host", "begins with s3://"),
+            ("file://host/a", "file:///"),
+            ("s3://b?x", "no \"?\""),
+            ("s3://", "a bucket"),
+            ("gs:///models", "a bucket"),
+            ("http://", "an address ("),
+        ] {
             let message = text.parse::<Place>().unwrap_err();
             assert!(message.contains(expected), "{message}");
         }

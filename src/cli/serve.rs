@@ -58,7 +58,7 @@ struct Http {
     /// Where requests are answered: an IP address and a port, :8080 for every interface, or 8080 for this machine alone
     #[arg(long, value_name = "ADDR", default_value_t = HttpConfig::default().http_addr, value_parser = address)]
     http_addr: SocketAddr,
-    /// Where /metrics and the probes are answered; /metrics is then no longer at --http-addr
+    /// Where operators are answered, written as --http-addr: /metrics, which is then no longer there, and the probes
     #[arg(long, value_name = "ADDR", value_parser = address)]
     admin_addr: Option<SocketAddr>,
     /// Let operators load and unload models at --admin-addr: POST /v1/models/<name>/load, with ?version=<N> for one of its versions, or /unload

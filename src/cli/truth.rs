@@ -49,7 +49,8 @@ pub(super) fn from_folders(images: &Path, model: &Model) -> Result<Vec<Example>,
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let class = class_called(&name, &labels).ok_or_else(|| {
             let nearest = nearest(&name, labels.iter().copied()).unwrap_or_default();
-            format!("{}: {name:?} is no label of {}, the nearest is {nearest:?}", folder.display(), model.name())
+            let (folder, model) = (folder.display(), model.name());
+            format!("{folder}: without --truth a folder's name is a label, but {name:?} is no label of {model}, the nearest is {nearest:?}")
         })?;
         examples.extend(entries(&folder)?.into_iter().filter(|path| path.is_file()).map(|path| Example { path, class }));
     }
