@@ -6,7 +6,7 @@ use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, RgbImage};
 
-use super::{DecodeError, Format, Limits, Stored, drop_alpha};
+use super::{DecodeError, Format, Limits, Stored, area, drop_alpha};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(fail)?;
@@ -16,13 +16,13 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     }
     let mut pixels = match decoder.color_type() {
         ColorType::Rgb8 => {
-            limits.check(width, height, 3)?;
+            limits.check(width, height, 3 * area([width, height]))?;
             let mut pixels = RgbImage::new(width, height);
             decoder.read_image(&mut pixels).map_err(fail)?;
             pixels
         }
         ColorType::Rgba8 => {
-            limits.check(width, height, 4)?;
+            limits.check(width, height, 4 * area([width, height]))?;
             let mut rgba = vec![0; width as usize * height as usize * 4];
             decoder.read_image(&mut rgba).map_err(fail)?;
             drop_alpha(width, height, rgba).ok_or_else(|| fail("its pixels do not fill it"))?

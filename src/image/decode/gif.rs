@@ -6,7 +6,7 @@ use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use image::RgbImage;
 use image::metadata::Orientation;
 
-use super::{DecodeError, Format, Limits, Stored};
+use super::{DecodeError, Format, Limits, Stored, area};
 
 /// The answer (3), and the frame's palette indices (1).
 const BYTES_PER_PIXEL: u64 = 4;
@@ -25,7 +25,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     if width == 0 || height == 0 {
         return Err(Format::Gif.undecodable("it has no pixels"));
     }
-    limits.check(width, height, BYTES_PER_PIXEL)?;
+    limits.check(width, height, BYTES_PER_PIXEL * area([width, height]))?;
     let frame = decoder.next_frame_info().map_err(fail)?.ok_or_else(|| Format::Gif.undecodable("it has no frame"))?;
     let place = Place { left: frame.left.into(), top: frame.top.into(), width: frame.width.into(), transparent: frame.transparent };
     let mut indices = vec![0; decoder.buffer_size()];

@@ -49,13 +49,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks what a header says; `bytes_per_pixel` is what decoding takes, the decoded pixels included.
-    fn check(&self, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), DecodeError> {
-        let pixels = u64::from(width) * u64::from(height);
+    /// Checks what a header says; `bytes` is what decoding takes at most, the decoded pixels included.
+    fn check(&self, width: u32, height: u32, bytes: u64) -> Result<(), DecodeError> {
+        let pixels = area([width, height]);
         let limits = [
             ("the longer side", u64::from(width.max(height)), u64::from(self.max_side)),
             ("the number of pixels", pixels, self.max_pixels),
-            ("the memory to decode it", pixels.saturating_mul(bytes_per_pixel), self.max_decoder_bytes),
+            ("the memory to decode it", bytes, self.max_decoder_bytes),
         ];
         match limits.into_iter().find(|(_, actual, limit)| actual > limit) {
             Some((what, actual, limit)) => Err(DecodeError::TooLarge { width, height, what, actual, limit }),
@@ -167,6 +167,11 @@ pub enum DecodeError {
         /// What it may have.
         limit: u64,
     },
+}
+
+/// The number of pixels.
+fn area([width, height]: [u32; 2]) -> u64 {
+    u64::from(width) * u64::from(height)
 }
 
 /// What a format's decoder hands over.

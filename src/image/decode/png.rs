@@ -5,22 +5,26 @@ use std::io::Cursor;
 use image::RgbImage;
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
-use super::{DecodeError, Format, Limits, Stored, exif};
+use super::{DecodeError, Format, Limits, Stored, area, exif};
 
 type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 
-/// What a decoder may take beside the pixels: rows, its window, and chunks such as EXIF.
-const OVERHEAD_BYTES: usize = 16 << 20;
+/// What the decoder may take for chunks; only EXIF may be long.
+const CHUNK_BYTES: usize = 16 << 20;
+/// What it takes for rows and its window.
+const ROW_BYTES: u64 = 2 << 20;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: OVERHEAD_BYTES });
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: CHUNK_BYTES });
     // Neither is used, and both may be compressed: bombs.
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(fail)?;
     let (width, height) = header.size();
     let grey16 = header.color_type == ColorType::Grayscale && header.bit_depth == BitDepth::Sixteen;
-    limits.check(width, height, 3)?;
+    // A chunk is copied when it is whole.
+    let chunk_bytes = 2 * bytes.len().min(CHUNK_BYTES) as u64;
+    limits.check(width, height, 3 * area([width, height]) + chunk_bytes + ROW_BYTES)?;
     // Pillow takes the high byte of 16-bit samples, except of grey ones.
     decoder.set_transformations(if grey16 { Transformations::EXPAND } else { Transformations::EXPAND | Transformations::STRIP_16 });
     let mut reader = decoder.read_info().map_err(fail)?;

@@ -1,5 +1,6 @@
 //! The marker segments of a JPEG file: frame, tables and scan headers (ITU-T T.81, annex B); knows nothing of coded data.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use image::metadata::Orientation;
@@ -184,15 +185,30 @@ impl Scan {
 
 /// What may change from scan to scan.
 #[derive(Default)]
-struct Tables {
+struct Tables<'a> {
     /// Steps in zigzag order of the file, row by row here.
     quantization: [Option<Block>; 4],
-    dc: [Option<Box<Table>>; 4],
-    ac: [Option<Box<Table>>; 4],
+    dc: [Option<Code<'a>>; 4],
+    ac: [Option<Code<'a>>; 4],
     restart_interval: usize,
 }
 
-impl Tables {
+/// A Huffman code as the file states it. Its table, which takes a thousand times longer to build than to skip, is built when a scan first uses it: a
+/// file may state a million codes and use none.
+struct Code<'a> {
+    counts: &'a [u8; 16],
+    symbols: &'a [u8],
+    table: OnceCell<Result<Box<Table>, Fault>>,
+}
+
+impl Code<'_> {
+    fn table(&self) -> Result<&Table, Fault> {
+        let table = self.table.get_or_init(|| Ok(Box::new(Table::new(self.counts, self.symbols)?)));
+        table.as_deref().map_err(|fault| *fault)
+    }
+}
+
+impl<'a> Tables<'a> {
     fn read_quantization(&mut self, mut rest: &[u8]) -> Result<(), Fault> {
         while let Some((kind, steps)) = rest.split_first() {
             let bytes_per_step = if kind >> 4 == 0 { 1 } else { 2 };
@@ -207,7 +223,7 @@ impl Tables {
         Ok(())
     }
 
-    fn read_huffman(&mut self, mut rest: &[u8]) -> Result<(), Fault> {
+    fn read_huffman(&mut self, mut rest: &'a [u8]) -> Result<(), Fault> {
         while let Some((kind, table)) = rest.split_first() {
             let (counts, symbols) = table.split_first_chunk::<16>().ok_or("a Huffman table is cut")?;
             let count = counts.iter().map(|count| usize::from(*count)).sum();
@@ -218,7 +234,7 @@ impl Tables {
                 _ => return Err("a Huffman table is of no known kind"),
             };
             let slot = class.get_mut(usize::from(kind & 15)).ok_or("it has more than four Huffman tables")?;
-            *slot = Some(Box::new(Table::new(counts, symbols)?));
+            *slot = Some(Code { counts, symbols, table: OnceCell::new() });
             rest = after;
         }
         Ok(())
@@ -249,7 +265,7 @@ impl<'a> Application<'a> {
 pub(super) struct Markers<'a> {
     rest: &'a [u8],
     frame: Option<Rc<Frame>>,
-    tables: Tables,
+    tables: Tables<'a>,
     application: Application<'a>,
 }
 
@@ -344,17 +360,17 @@ impl<'a> Markers<'a> {
     /// The Huffman table of the component's mean values.
     ///
     /// # Errors
-    /// When the file has not told it yet.
+    /// When the file has not told it yet, or it is no prefix code.
     pub(super) fn dc_table(&self, component: ScanComponent) -> Result<&Table, Fault> {
-        self.tables.dc[component.dc].as_deref().ok_or("a Huffman table is missing")
+        self.tables.dc[component.dc].as_ref().ok_or("a Huffman table is missing")?.table()
     }
 
     /// The Huffman table of the component's other coefficients.
     ///
     /// # Errors
-    /// When the file has not told it yet.
+    /// When the file has not told it yet, or it is no prefix code.
     pub(super) fn ac_table(&self, component: ScanComponent) -> Result<&Table, Fault> {
-        self.tables.ac[component.ac].as_deref().ok_or("a Huffman table is missing")
+        self.tables.ac[component.ac].as_ref().ok_or("a Huffman table is missing")?.table()
     }
 
     /// The next marker that has a segment, and the segment without its length; `None` at the end of the image.

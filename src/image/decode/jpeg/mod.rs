@@ -17,7 +17,7 @@ use self::markers::{Frame, Markers, Scan};
 use self::render::Renderer;
 use self::store::Store;
 use super::super::Part;
-use super::{DecodeError, Format, Limits, Stored, Wanted};
+use super::{DecodeError, Format, Limits, Stored, Wanted, area};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<Stored, DecodeError> {
     let mut markers = Markers::new(bytes);
@@ -25,8 +25,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<S
     let frame = markers.frame().map_err(fail)?;
     let (width, height) = (frame.width as u32, frame.height as u32);
     let one_scan = !frame.progressive && scan.components.len() == frame.components.len();
-    let coefficient_bytes = if one_scan { 0 } else { Store::bytes(&frame).div_ceil(u64::from(width) * u64::from(height)) };
-    limits.check(width, height, 3 + coefficient_bytes)?;
+    let coefficient_bytes = if one_scan { 0 } else { Store::bytes(&frame) };
+    limits.check(width, height, 3 * area([width, height]) + coefficient_bytes)?;
     let orientation = markers.orientation();
     let region = wanted([width, height], orientation);
     let mut pixels = RgbImage::new(region.columns.len() as u32, region.rows.len() as u32);
