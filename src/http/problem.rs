@@ -272,7 +272,7 @@ impl From<ClassifyError> for Problem {
             }
             ClassifyError::UnknownBlock { .. } => Self::new(Kind::InvalidParameter, detail),
             ClassifyError::Decode(DecodeError::Empty) => Self::new(Kind::InvalidBody, detail),
-            ClassifyError::Decode(DecodeError::UnsupportedFormat) => Self::new(Kind::UnsupportedFormat, detail),
+            ClassifyError::Decode(DecodeError::UnsupportedFormat(_)) => Self::new(Kind::UnsupportedFormat, detail),
             ClassifyError::Decode(DecodeError::Undecodable { .. }) => Self::new(Kind::UndecodableImage, detail),
             ClassifyError::Decode(DecodeError::TooLarge { actual, limit, .. }) => {
                 Self::new(Kind::ImageTooLarge, detail).with_limit(limit).with_actual(actual)

@@ -3,10 +3,11 @@
 //! The pixels are those of Pillow's `Image.open(file).convert("RGB")` followed by `ImageOps.exif_transpose`: alpha is dropped, not composited;
 //! a palette's transparency is ignored; colour profiles are ignored; 16-bit samples keep their high byte, except that 16-bit *grey* is cut
 //! at 255, as Pillow does. Of animations the first frame is read. All of it is equal bit for bit. JPEGs of 12 bits, lossless or arithmetically
-//! coded, and progressive ones whose last scans are missing, are not read.
+//! coded, and progressive ones whose last scans are missing, are not read. A file that is cut is read if all of the picture's pixels are there.
 //!
-//! JPEG has a decoder of our own, since no other in Rust rounds as libjpeg-turbo does. The others are driven directly and not through `image`'s
-//! common interface, since that keeps 16-bit PNGs whole and has no memory limit for WebP.
+//! JPEG has a decoder of our own, since no other in Rust rounds as libjpeg-turbo does, and BMP one of Pillow's leniency. The others are driven directly
+//! and not through `image`'s common interface, since that keeps 16-bit PNGs whole and has no memory limit for WebP. Each is given the part of its file
+//! that the first picture needs, and nothing else.
 //!
 //! # Memory
 //! Every decoder first reads the header and states what it is about to allocate, which is checked against [`Limits`]. For a picture of 50
@@ -15,9 +16,10 @@
 //! Orientations that turn the picture by a quarter need a second copy of the pixels while they are applied.
 
 mod bmp;
-mod exif;
+mod foreign;
 mod gif;
 mod jpeg;
+mod orientation;
 mod png;
 mod upright;
 mod webp;
@@ -75,7 +77,7 @@ pub enum Format {
     WebP,
     /// The first frame.
     Gif,
-    /// Windows bitmaps.
+    /// Windows and OS/2 bitmaps.
     Bmp,
 }
 
@@ -142,9 +144,9 @@ pub enum DecodeError {
     /// No bytes at all.
     #[error("empty image")]
     Empty,
-    /// No format that is read begins like this.
-    #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP)")]
-    UnsupportedFormat,
+    /// No format that is read begins like this; what it is instead, where that is known.
+    #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP){}", .0.map_or_else(String::new, |name| format!(": it looks like {name}")))]
+    UnsupportedFormat(Option<&'static str>),
     /// Corrupt, truncated, or of a kind that its decoder does not know.
     #[error("undecodable {}: {reason}", format.name())]
     Undecodable {
@@ -203,12 +205,16 @@ pub fn decode_part(bytes: &[u8], limits: &Limits, wanted: impl Fn([u32; 2]) -> R
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let format = Format::sniff(bytes).ok_or(DecodeError::UnsupportedFormat)?;
+    let format = Format::sniff(bytes).ok_or_else(|| DecodeError::UnsupportedFormat(foreign::name(bytes)))?;
     let Stored { part, orientation } = read(format, bytes, limits, &|size, orientation| {
         let upright_size = upright_size(size, orientation);
         stored_region(wanted(upright_size).within(upright_size), size, orientation)
     })?;
     let [width, height] = part.size;
+    if orientation.to_exif() >= 5 {
+        // A picture that is turned by a quarter is held twice.
+        limits.check(width, height, 2 * part.pixels.len() as u64)?;
+    }
     Ok((ImageInfo { format, width, height, orientation: orientation.to_exif() }, upright(part, orientation)))
 }
 

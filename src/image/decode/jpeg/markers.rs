@@ -1,11 +1,12 @@
 //! The marker segments of a JPEG file: frame, tables and scan headers (ITU-T T.81, annex B); knows nothing of coded data.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 use image::metadata::Orientation;
 
-use super::super::exif;
+use super::super::orientation::Metadata;
 use super::huffman::{Fault, Table};
 use super::kernels::Block;
 use super::standard_tables::STANDARD_TABLES;
@@ -161,10 +162,9 @@ impl Scan {
         let [start, end, bits, ..] = rest else { return Err("a scan header is cut".to_owned()) };
         let mut components: Vec<ScanComponent> = Vec::new();
         for [id, tables] in specifications.as_chunks::<2>().0 {
-            let index = frame.components.iter().position(|component| component.id == *id).ok_or("a scan has an unknown component")?;
-            if components.iter().any(|other| other.index == index) {
-                return Err("a scan has a component twice".to_owned());
-            }
+            // Where components of a frame have the same identifier, the scan has them in the frame's order, as with libjpeg.
+            let is_next = |(index, component): (usize, &Component)| component.id == *id && components.iter().all(|other| other.index != index);
+            let index = frame.components.iter().enumerate().position(is_next).ok_or("a scan has an unknown component, or one twice")?;
             components.push(ScanComponent { index, dc: usize::from(tables >> 4 & 3), ac: usize::from(tables & 3) });
         }
         let blocks: usize = components.iter().map(|of| frame.components[of.index].sampling).map(|of| of.horizontal * of.vertical).sum();
@@ -247,19 +247,34 @@ struct Application<'a> {
     jfif: bool,
     /// How colours were transformed before compression: 0 not at all, 1 to YCbCr, 2 to YCCK.
     adobe: Option<u8>,
-    exif: Option<&'a [u8]>,
+    exif: Vec<&'a [u8]>,
+    xmp: Option<&'a [u8]>,
 }
 
 impl<'a> Application<'a> {
     fn note(&mut self, marker: u8, segment: &'a [u8]) {
         match marker {
             0xe0 if segment.starts_with(b"JFIF\0") && segment.len() >= 14 => self.jfif = true,
-            0xe1 if segment.starts_with(b"Exif\0\0") => self.exif = self.exif.or(Some(segment)),
+            0xe1 if segment.starts_with(EXIF) => self.exif.push(segment),
+            0xe1 => self.xmp = segment.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0").or(self.xmp),
             0xee if segment.starts_with(b"Adobe") => self.adobe = segment.get(11).copied().or(self.adobe),
             _ => {}
         }
     }
+
+    /// EXIF that is longer than a segment goes on in further ones.
+    fn metadata(&self) -> Metadata<'a> {
+        let exif = match self.exif.as_slice() {
+            [] => None,
+            [whole] => Some(Cow::from(*whole)),
+            parts => Some(parts.iter().flat_map(|part| part.strip_prefix(EXIF)).collect::<Vec<_>>().concat().into()),
+        };
+        Metadata { exif, xmp: self.xmp.map(Cow::from) }
+    }
 }
+
+/// What a segment of EXIF begins with.
+const EXIF: &[u8] = b"Exif\0\0";
 
 /// Walks the file from scan to scan and keeps what its segments say.
 pub(super) struct Markers<'a> {
@@ -310,15 +325,6 @@ impl<'a> Markers<'a> {
         self.rest = rest;
     }
 
-    /// Goes to the end of the image.
-    ///
-    /// # Errors
-    /// When the file ends before.
-    pub(super) fn finish(&mut self) -> Result<(), String> {
-        while self.next_segment()?.is_some() {}
-        Ok(())
-    }
-
     /// The frame.
     ///
     /// # Errors
@@ -328,7 +334,7 @@ impl<'a> Markers<'a> {
     }
 
     pub(super) fn orientation(&self) -> Orientation {
-        exif::orientation(self.application.exif)
+        self.application.metadata().orientation()
     }
 
     /// By libjpeg's rules (`default_decompress_parms` in `jdapimin.c`).
@@ -419,7 +425,7 @@ mod tests {
     }
 
     fn color(ids: [u8; 3], jfif: bool, adobe: Option<u8>) -> Color {
-        let application = Application { jfif, adobe, exif: None };
+        let application = Application { jfif, adobe, ..Application::default() };
         let markers = Markers { rest: &[], frame: None, tables: Tables::default(), application };
         markers.color(&frame(&ids.map(|id| [id, 0x11])).unwrap())
     }

@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<S
     let mut pixels = RgbImage::new(region.columns.len() as u32, region.rows.len() as u32);
     let renderer = Renderer::new(&frame, markers.color(&frame), &region, &mut pixels);
     if one_scan {
-        decode_scan(&frame, &scan, coded, &mut markers, renderer).map_err(fail)?;
+        decode_scan(&frame, &scan, coded, &markers, renderer).map_err(fail)?;
     } else {
         Store::read(&frame, &renderer.needed(), scan, coded, &mut markers).map_err(fail)?.render(&frame, renderer);
     }
@@ -44,8 +44,8 @@ fn fail(reason: impl ToString) -> DecodeError {
     Format::Jpeg.undecodable(reason)
 }
 
-/// Decodes a sequential scan of all components, renders what is needed, and goes on to the end of the image.
-fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Markers<'a>, mut renderer: Renderer) -> Result<(), String> {
+/// Decodes a sequential scan of all components and renders what is needed. All pixels are in it: what follows, if anything, does not matter.
+fn decode_scan(frame: &Frame, scan: &Scan, coded: &[u8], markers: &Markers, mut renderer: Renderer) -> Result<(), String> {
     let mut entropy = Entropy::new(coded, markers.restart_interval());
     let parts = scan.components.iter().map(|of| {
         let component = &frame.components[of.index];
@@ -73,6 +73,5 @@ fn decode_scan<'a>(frame: &Frame, scan: &Scan, coded: &'a [u8], markers: &mut Ma
         entropy.check()?;
         renderer.finish_row(mcu_y);
     }
-    markers.resume(entropy.rest());
-    markers.finish()
+    Ok(())
 }

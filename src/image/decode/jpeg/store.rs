@@ -63,7 +63,11 @@ impl Store {
             store.prepare(frame, &scan, markers)?;
             let rest = store.read_scan(frame, &scan, Entropy::new(coded, markers.restart_interval()), markers)?;
             markers.resume(rest);
-            next = markers.next_scan()?;
+            next = match markers.next_scan() {
+                // What follows the last scan, if anything, does not matter.
+                Err(_) if store.is_whole() => None,
+                next => next?,
+            };
         }
         Err(format!("it has more than {MAX_SCANS} scans"))
     }
@@ -84,6 +88,11 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Whether every bit of every coefficient is known.
+    fn is_whole(&self) -> bool {
+        self.planes.iter().all(|plane| plane.low_bits == [Some(0); 64])
     }
 
     /// Whether the scans told enough.

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 
+use super::super::orientation::Metadata;
+
 /// Why the container cannot be read.
 pub(super) type Fault = &'static str;
 
 /// What a file has, of an animation its first frame.
-#[derive(Debug)]
 pub(super) struct Container<'a> {
     /// Width and height of the whole picture.
     pub(super) canvas: [u32; 2],
@@ -17,7 +18,7 @@ pub(super) struct Container<'a> {
     /// Its width and height.
     pub(super) size: [u32; 2],
     pub(super) coded: Coded<'a>,
-    pub(super) exif: Option<&'a [u8]>,
+    pub(super) metadata: Metadata<'a>,
 }
 
 /// Coded pixels.
@@ -39,7 +40,7 @@ impl<'a> Container<'a> {
             (kind, data) => {
                 let coded = Coded::of(kind, data).ok_or("its first chunk is no picture")?;
                 let size = coded.size()?;
-                Ok(Self { canvas: size, origin: [0, 0], size, coded, exif: None })
+                Ok(Self { canvas: size, origin: [0, 0], size, coded, metadata: Metadata::default() })
             }
         }
     }
@@ -50,10 +51,11 @@ impl<'a> Container<'a> {
             [flags, _, _, _, w0, w1, w2, h0, h1, h2, ..] => (flags, [[*w0, *w1, *w2], [*h0, *h1, *h2]].map(|side| number(side) + 1)),
             _ => return Err("its header is cut"),
         };
-        let (mut frame, mut exif) = (None, None);
+        let (mut frame, mut metadata) = (None, Metadata::default());
         for chunk in chunks {
             match chunk? {
-                (b"EXIF", data) => exif = exif.or(Some(data)),
+                (b"EXIF", data) => metadata.exif = metadata.exif.or(Some(data.into())),
+                (b"XMP ", data) => metadata.xmp = metadata.xmp.or(Some(data.into())),
                 (b"ANMF", data) if flags & ANIMATED != 0 && frame.is_none() => frame = Some(animated(data)?),
                 (kind, data) if flags & ANIMATED == 0 && frame.is_none() => frame = Coded::of(kind, data).map(|coded| ([0, 0], canvas, coded)),
                 _ => {}
@@ -66,7 +68,7 @@ impl<'a> Container<'a> {
         if (0..2).any(|side| u64::from(origin[side]) + u64::from(size[side]) > u64::from(canvas[side])) {
             return Err("its first frame lies outside of the picture");
         }
-        Ok(Self { canvas, origin, size, coded, exif })
+        Ok(Self { canvas, origin, size, coded, metadata })
     }
 }
 

@@ -141,7 +141,7 @@ struct Cache(Vec<u32>);
 impl Cache {
     fn insert(&mut self, pixel: u32) {
         if !self.0.is_empty() {
-            let place = u64::from(pixel.wrapping_mul(0x1e35_a7bd)) * self.0.len() as u64 >> 32;
+            let place = (u64::from(pixel.wrapping_mul(0x1e35_a7bd)) * self.0.len() as u64) >> 32;
             self.0[place as usize] = pixel;
         }
     }

@@ -13,16 +13,16 @@ use image::RgbImage;
 use image_webp::WebPDecoder;
 
 use self::container::{Coded, Container};
-use super::{DecodeError, Format, Limits, Stored, area, drop_alpha, exif};
+use super::{DecodeError, Format, Limits, Stored, area, drop_alpha};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
     let container = Container::read(bytes).map_err(fail)?;
-    let Container { canvas: [width, height], origin, size, coded, exif } = container;
+    let Container { canvas: [width, height], origin, size, coded, ref metadata } = container;
     limits.check(width, height, 0)?;
     limits.check(width, height, decoder_bytes(&container, limits)?)?;
     let frame = decode_frame(coded, size)?;
     let pixels = if size == [width, height] { frame } else { on_canvas(&frame, [width, height], origin) };
-    Ok(Stored { part: pixels.into(), orientation: exif::orientation(exif) })
+    Ok(Stored { part: pixels.into(), orientation: metadata.orientation() })
 }
 
 fn fail(reason: impl ToString) -> DecodeError {

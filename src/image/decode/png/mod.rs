@@ -1,37 +1,36 @@
 //! PNG: every colour type and depth, row by row, so that a 16-bit picture is never held whole.
+//!
+//! The decoder is given the chunks of the still picture alone: what else is in a file, and whether that is whole, does not matter to the pixels.
+
+mod chunks;
 
 use std::io::Cursor;
 
 use image::RgbImage;
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
-use super::{DecodeError, Format, Limits, Stored, area, exif};
+use self::chunks::Chunks;
+use super::{DecodeError, Format, Limits, Stored, area};
 
-type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
+type PngReader = Reader<Cursor<Vec<u8>>>;
 
-/// What the decoder may take for chunks; only EXIF may be long.
-const CHUNK_BYTES: usize = 16 << 20;
-/// What it takes for rows and its window.
-const ROW_BYTES: u64 = 2 << 20;
+/// What the decoder takes for rows and its window.
+const ROW_BYTES: usize = 2 << 20;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeError> {
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: CHUNK_BYTES });
-    // Neither is used, and both may be compressed: bombs.
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
+    let chunks = Chunks::read(bytes);
+    let file = chunks.file();
+    let file_bytes = file.len() as u64;
+    let mut decoder = Decoder::new_with_limits(Cursor::new(file), png::Limits { bytes: ROW_BYTES });
     let header = decoder.read_header_info().map_err(fail)?;
     let (width, height) = header.size();
     let grey16 = header.color_type == ColorType::Grayscale && header.bit_depth == BitDepth::Sixteen;
-    // A chunk is copied when it is whole.
-    let chunk_bytes = 2 * bytes.len().min(CHUNK_BYTES) as u64;
-    limits.check(width, height, 3 * area([width, height]) + chunk_bytes + ROW_BYTES)?;
+    limits.check(width, height, 3 * area([width, height]) + file_bytes + ROW_BYTES as u64)?;
     // Pillow takes the high byte of 16-bit samples, except of grey ones.
     decoder.set_transformations(if grey16 { Transformations::EXPAND } else { Transformations::EXPAND | Transformations::STRIP_16 });
     let mut reader = decoder.read_info().map_err(fail)?;
     let pixels = read_pixels(&mut reader, width, height)?;
-    // To the very end: a missing end chunk is a truncated file, and EXIF may follow the pixels.
-    reader.finish().map_err(fail)?;
-    Ok(Stored { part: pixels.into(), orientation: exif::orientation(reader.info().exif_metadata.as_deref()) })
+    Ok(Stored { part: pixels.into(), orientation: chunks.metadata().orientation() })
 }
 
 fn fail(error: png::DecodingError) -> DecodeError {
