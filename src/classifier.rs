@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 
 use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summarise};
+use crate::excerpt::excerpt;
 use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess_into};
 use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
 use crate::model::Model;
@@ -130,7 +131,7 @@ pub enum ClassifyError {
     /// No block has such a name.
     #[error("no SE block of {model} matches {pattern:?}")]
     UnknownBlock {
-        /// What was asked for.
+        /// The beginning of what was asked for.
         pattern: String,
         /// The model's name.
         model: String,
@@ -171,7 +172,7 @@ impl Classifier {
             return Err(ClassifyError::TopK { actual: options.top_k, classes: summary.classes, model: model.name().to_owned() });
         }
         match options.attention.blocks.iter().find(|pattern| !names_a_block(pattern, &summary.se_blocks)) {
-            Some(pattern) => Err(ClassifyError::UnknownBlock { pattern: pattern.clone(), model: model.name().to_owned() }),
+            Some(pattern) => Err(ClassifyError::UnknownBlock { pattern: excerpt(pattern), model: model.name().to_owned() }),
             None => Ok(()),
         }
     }

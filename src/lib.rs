@@ -21,6 +21,7 @@
 
 pub mod attention;
 pub mod classifier;
+mod excerpt;
 #[doc(hidden)] // for the benchmarks
 pub mod graph;
 pub mod image;

@@ -1,6 +1,7 @@
 //! The HTTP interface: requests in, JSON and problems out; knows the classifier but nothing of tract.
 
 mod answer;
+mod budget;
 mod middleware;
 mod openapi;
 mod parameters;

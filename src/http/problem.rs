@@ -6,8 +6,12 @@ use serde::Serialize;
 
 use crate::admission::{JobError, Overloaded};
 use crate::classifier::ClassifyError;
+use crate::excerpt::cut;
 use crate::image::DecodeError;
 use crate::model::{ControlError, NotServed};
+
+/// Most characters of a detail. What of it came from the request is shorter by far; a decoder's words are not in our hand.
+const MAX_DETAIL: usize = 4000;
 
 /// The types of problems; each has a page at `/problems/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,7 @@ pub(crate) enum Kind {
     BodyTimeout,
     BodyTooLarge,
     UnsupportedFormat,
+    UnsupportedEncoding,
     UndecodableImage,
     ImageTooLarge,
     LoadFailed,
@@ -44,7 +49,7 @@ pub(crate) struct Facts {
 
 impl Kind {
     /// Every type, in the order of their statuses.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::UnknownModel,
@@ -53,6 +58,7 @@ impl Kind {
         Self::BodyTimeout,
         Self::BodyTooLarge,
         Self::UnsupportedFormat,
+        Self::UnsupportedEncoding,
         Self::UndecodableImage,
         Self::ImageTooLarge,
         Self::LoadFailed,
@@ -113,6 +119,13 @@ impl Kind {
                 "Unsupported format",
                 "The bytes do not begin as any image format that is read, whatever the header Content-Type says. Send JPEG, PNG, WebP, GIF or BMP.",
             ),
+            Self::UnsupportedEncoding => (
+                "unsupported-encoding",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Unsupported encoding",
+                "The header Content-Encoding of the request, or Content-Transfer-Encoding of a part of its form, names an encoding that is not read. \
+                 Send the body as it is: image files are packed already.",
+            ),
             Self::UndecodableImage => (
                 "undecodable-image",
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -137,7 +150,8 @@ impl Kind {
                 "overloaded",
                 StatusCode::TOO_MANY_REQUESTS,
                 "Overloaded",
-                "Every worker is busy and the queue is full; no work was done. Try again after the number of seconds in the header Retry-After, \
+                "Every worker is busy and the queue is full, so that no work was done; or the bodies and answers of other requests hold all the \
+                 memory that there is for them. Try again after the number of seconds in the header Retry-After, \
                  or add replicas.",
             ),
             Self::NotReady => (
@@ -193,7 +207,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem whose `detail` tells the client what it can change.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), limit: None, actual: None, cause: None }
+        Self { kind, detail: cut(&detail.into(), MAX_DETAIL), limit: None, actual: None, cause: None }
     }
 
     /// A failure of ours: `cause` is for the log alone.
@@ -257,6 +271,10 @@ impl IntoResponse for Problem {
         }
         if self.kind.closes_connection() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.kind == Kind::UnsupportedEncoding {
+            // RFC 9110, section 12.5.3.
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response.extensions_mut().insert(self);
         response

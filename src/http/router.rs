@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{middleware, routes};
+use crate::excerpt::excerpt;
 
 /// What is answered at the address of requests; `/metrics` too, unless there is an address for operators.
 pub fn router(state: &Arc<AppState>) -> Router {
@@ -51,5 +52,5 @@ async fn not_found() -> Problem {
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {}", excerpt(uri.path()), excerpt(method.as_str())))
 }

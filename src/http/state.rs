@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use super::budget::Budget;
 use super::problem::{Kind, Problem};
 use crate::admission::Pool;
 use crate::classifier::Classifier;
@@ -15,7 +16,7 @@ use crate::kernels::Simd;
 use crate::model::{Lifecycle, Registry, State};
 use crate::telemetry::{Constants, Metrics};
 
-/// How many bodies of the largest size are held at a time; photographs are a hundredth of it.
+/// How many bodies of the largest size, and answers beside them, are in memory at a time; photographs are a hundredth of it.
 const LARGEST_BODIES: usize = 16;
 
 /// Of pending models, in an answer that people read.
@@ -53,8 +54,8 @@ pub struct AppState {
     pub(crate) metrics: Metrics,
     pub(crate) http: HttpConfig,
     pub(crate) started: Instant,
-    /// One permit a byte that the bodies of all requests may hold together.
-    pub(crate) body_budget: Arc<Semaphore>,
+    /// What the bodies and the large answers of all requests may hold together.
+    pub(crate) budget: Budget,
     phase: watch::Sender<Phase>,
 }
 
@@ -74,7 +75,7 @@ impl AppState {
                 queue_limit: admission.queue,
                 request_timeout: http.request_timeout,
             })?,
-            body_budget: Arc::new(Semaphore::new(body_budget(&http))),
+            budget: Budget::new(budget_bytes(&http)),
             http,
             started: Instant::now(),
             phase: watch::Sender::new(Phase::Starting),
@@ -151,8 +152,8 @@ impl AppState {
 }
 
 /// As many bytes as [`LARGEST_BODIES`] bodies of the largest size.
-fn body_budget(http: &HttpConfig) -> usize {
-    usize::try_from(http.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS)
+fn budget_bytes(http: &HttpConfig) -> usize {
+    usize::try_from(http.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(LARGEST_BODIES)
 }
 
 fn draining() -> Problem {

@@ -115,7 +115,7 @@ impl Lifecycle {
             None => pins.remove(name),
         };
         let found = self.source.list(&pins)?;
-        let candidate = found.iter().find(|candidate| candidate.name == name).ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
+        let candidate = found.iter().find(|candidate| candidate.name == name).ok_or_else(|| NotServed::unknown(name))?;
         memory.tried.insert(candidate.place.clone(), candidate.stamp.clone());
         let model = self.load_one(candidate);
         give_back();
@@ -131,7 +131,7 @@ impl Lifecycle {
     pub fn unload(&self, name: &str) -> Result<(), NotServed> {
         let _turn = self.turn();
         let entry = self.registry.entries().into_iter().find(|entry| entry.name == name);
-        let entry = entry.ok_or_else(|| NotServed::Unknown { name: name.to_owned() })?;
+        let entry = entry.ok_or_else(|| NotServed::unknown(name))?;
         self.registry.change(&entry.name, &entry.place, |entry| {
             entry.served = None;
             entry.error = None;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Model;
+use crate::excerpt::excerpt;
 
 /// Why a name is not answered by a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum NotServed {
     /// No model has that name.
     #[error("no model {name:?} is served")]
     Unknown {
-        /// What was asked for.
+        /// The beginning of what was asked for.
         name: String,
     },
     /// There is such a model, but it does not answer now.
@@ -24,6 +25,13 @@ pub enum NotServed {
         /// In a few words.
         reason: &'static str,
     },
+}
+
+impl NotServed {
+    /// Nothing is called `name`, which may be any text.
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self::Unknown { name: excerpt(name) }
+    }
 }
 
 /// What the last attempt to load a model came to.
@@ -85,7 +93,7 @@ impl Registry {
     pub fn get(&self, name: Option<&str>) -> Result<Arc<Model>, NotServed> {
         let entries = self.read();
         let found = entries.iter().find(|entry| name.is_none_or(|name| entry.name == name));
-        found.ok_or_else(|| NotServed::Unknown { name: name.unwrap_or_default().to_owned() })?.answer()
+        found.ok_or_else(|| NotServed::unknown(name.unwrap_or_default()))?.answer()
     }
 
     /// All entries.

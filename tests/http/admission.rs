@@ -9,14 +9,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::Frame;
 use senet::config::HttpConfig;
 use senet::inference::EngineError;
 use tokio::sync::mpsc as async_mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tower::ServiceExt;
 
 use crate::support::{Answer, App, FakeEngine, answer, form, png, post};
 
@@ -34,10 +36,14 @@ struct Held {
 
 impl Held {
     fn new() -> Self {
+        Self::with(HttpConfig::default())
+    }
+
+    fn with(http: HttpConfig) -> Self {
         let (begin, began) = async_mpsc::unbounded_channel();
         let (engine, release) = FakeEngine::held(move || begin.send(()).unwrap_or_default());
         let runs = engine.runs();
-        Self { app: App::with(engine, 1, HttpConfig::default()), began, release, runs }
+        Self { app: App::with(engine, 1, http), began, release, runs }
     }
 
     fn spawn(&self, request: Request<Body>) -> JoinHandle<Answer> {
@@ -183,6 +189,63 @@ async fn the_bodies_of_all_requests_together_hold_a_bounded_number_of_bytes() {
     app.post("", PNG, vec![0; 700]).await.problem(415, "unsupported-format");
     drop(stalled);
     app.post("", PNG, vec![0; 701]).await.problem(415, "unsupported-format");
+}
+
+#[tokio::test]
+async fn the_body_of_a_client_that_has_gone_counts_until_its_job_is_gone() {
+    let length = png().len();
+    let mut held = Held::with(HttpConfig { max_body_bytes: length as u64, ..HttpConfig::default() });
+    let first = held.spawn(post("", PNG, png()));
+    held.began().await;
+    let gone = held.spawn(post("", PNG, png()));
+    held.queued(1).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    assert_eq!(bodies_with_room(&held.app, length).await, 14, "one is on the worker, one behind it");
+    held.release.send(()).unwrap();
+    assert_eq!(first.await.unwrap().status, 200);
+    held.release.send(()).unwrap();
+    assert_eq!(held.app.post("", PNG, png()).await.status, 200, "the one worker is past the abandoned job");
+    assert_eq!(bodies_with_room(&held.app, length).await, 16);
+}
+
+/// How many bodies of `length` bytes can arrive at once.
+async fn bodies_with_room(app: &App, length: usize) -> usize {
+    let mut stalled = Vec::new();
+    loop {
+        let body = Stalled(Some(vec![0; length].into()));
+        let mut request = Box::pin(answer(app.router.clone(), post("", PNG, Body::new(body))));
+        let polled = poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await;
+        match polled {
+            Poll::Pending => stalled.push(request),
+            Poll::Ready(refused) => {
+                refused.problem(429, "overloaded");
+                return stalled.len();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn large_answers_that_nobody_reads_hold_a_bounded_number_of_bytes() {
+    let app = App::with(FakeEngine::wide(30_000), 1, HttpConfig { max_body_bytes: 50_000, ..HttpConfig::default() });
+    let mut unread = Vec::new();
+    let refused = loop {
+        let response = app.router.clone().oneshot(post("?attention=full", PNG, png())).await.unwrap();
+        if response.status() != StatusCode::OK {
+            break response;
+        }
+        unread.push(response);
+        assert!(unread.len() < 20, "16 · 50,000 bytes were free, and an answer has 120,000");
+    };
+    assert_eq!((unread.len(), refused.status()), (6, StatusCode::TOO_MANY_REQUESTS));
+    let mut read = unread.pop().unwrap().into_body();
+    assert_eq!(app.post("?attention=full", PNG, png()).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let frame = read.frame().await.unwrap().unwrap().into_data().unwrap();
+    drop(read);
+    assert_eq!(app.post("?attention=full", PNG, png()).await.status, StatusCode::TOO_MANY_REQUESTS, "the bytes have yet to be sent");
+    drop(frame);
+    assert_eq!(app.post("?attention=full", PNG, png()).await.status, StatusCode::OK);
 }
 
 /// A body of which a part arrives and nothing more.

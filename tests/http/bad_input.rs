@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{HeaderValue, Method, Request};
 use bytes::Bytes;
 use hyper::body::Frame;
 use senet::config::HttpConfig;
+use senet::http::admin_router;
 
-use crate::support::{Answer, App, FakeEngine, form, jpeg, png, post};
+use crate::support::{Answer, App, FakeEngine, answer, form, jpeg, png, post};
 
 const PNG: &str = "image/png";
 
@@ -126,9 +127,12 @@ async fn an_unknown_route_is_a_problem_too() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let app = App::new(FakeEngine::fast());
-    for (method, path, allowed) in
-        [(Method::GET, "/v1/classify", "POST"), (Method::POST, "/v1/models", "GET,HEAD"), (Method::DELETE, "/docs", "GET,HEAD")]
-    {
+    for (method, path, allowed) in [
+        (Method::GET, "/v1/classify", "POST"),
+        (Method::POST, "/v1/models", "GET,HEAD"),
+        (Method::DELETE, "/docs", "GET,HEAD"),
+        (Method::OPTIONS, "/v1/classify", "POST"),
+    ] {
         let answer = app.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await;
         answer.problem(405, "method-not-allowed");
         assert_eq!(answer.header("allow"), Some(allowed), "{path}");
@@ -174,7 +178,110 @@ async fn broken_json_is_invalid() {
 #[tokio::test]
 async fn broken_base64_fails_the_request_and_is_found() {
     let detail = refused("", "application/json", r#"{"images": ["", "aGV5!"]}"#).await.problem(400, "invalid-body");
-    assert_eq!(detail, "images[1]: broken base64: invalid symbol 33, offset 4.");
+    assert_eq!(detail, "images[1]: broken base64 at character 5: '!' is no character of base64");
+}
+
+/// What anybody can write, and where.
+fn with_text(text: &str) -> Vec<Request<Body>> {
+    let quoted = serde_json::to_string(text).unwrap();
+    let in_json = |json: String| post("", "application/json", json);
+    let in_form = |name: &str, value: &str| {
+        let (content_type, body) = form(&[("image", Some("a.png"), &png()), (name, None, value.as_bytes())]);
+        post("", &content_type, body)
+    };
+    let mut requests = vec![
+        in_json(format!(r#"{{"images": [{quoted}]}}"#)),
+        in_json(format!(r#"{{"images": {quoted}}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], {quoted}: 1}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], "top_k": {quoted}}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], "model": {quoted}}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], "attention": {quoted}}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], "blocks": {quoted}}}"#)),
+        in_json(format!(r#"{{"images": ["aGV5"], "blocks": [{quoted}]}}"#)),
+        in_json(quoted.clone()),
+        in_form(text, "3"),
+        in_form("top_k", text),
+        in_form("attention", text),
+        in_form("model", text),
+        in_form("blocks", text),
+    ];
+    // A head is limited by itself.
+    let short: String = text.chars().take(5000).map(|char| format!("%{:02X}", u32::from(char))).collect();
+    for query in
+        [format!("?{short}=1"), format!("?top_k={short}"), format!("?attention={short}"), format!("?model={short}"), format!("?blocks={short}")]
+    {
+        requests.push(post(&query, PNG, png()));
+    }
+    let get = |path: String| Request::get(path).body(Body::empty()).unwrap();
+    requests.extend([get(format!("/{short}")), get(format!("/v1/models/{short}")), get(format!("/problems/{short}"))]);
+    let word = "X".repeat(5000);
+    requests.push(Request::builder().method(word.as_str()).uri("/v1/classify").header("x-request-id", &word).body(Body::empty()).unwrap());
+    requests.push(post("", &format!("multipart/form-data; boundary={word}"), "x"));
+    requests
+}
+
+#[tokio::test]
+async fn of_what_was_sent_64_characters_are_said_and_no_more() {
+    let app = App::new(FakeEngine::fast());
+    for letter in ["x", "\u{7f}", "\""] {
+        for request in with_text(&letter.repeat(1 << 20)) {
+            let asked = format!("{} {:.80}", request.method().as_str().get(..4).unwrap_or_default(), request.uri().to_string());
+            let answer = app.send(request).await;
+            assert!(answer.status.as_u16() < 500, "{asked} {}", answer.status);
+            let said: usize = answer.headers.values().map(|value| value.len()).sum::<usize>() + answer.body.len();
+            assert!(said < 2000, "{asked} is answered by {said} bytes");
+            let longest = answer.text().split(|char| char != 'x' && char != 'X').map(str::len).max();
+            assert!(longest <= Some(64), "{asked}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_utf_8_is_invalid() {
+    let app = App::with(FakeEngine::fast(), 1, HttpConfig { model_control: true, ..HttpConfig::default() });
+    let routers = [("GET", "/v1/models/%FF", app.router.clone()), ("GET", "/problems/%ff%fe", app.router.clone())];
+    let control = [("POST", "/v1/models/%FF/load", admin_router(&app.state)), ("POST", "/v1/models/a%80/unload", admin_router(&app.state))];
+    for (method, path, router) in routers.into_iter().chain(control) {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let detail = answer(router, request).await.problem(400, "invalid-parameter");
+        assert_eq!(detail, "the name in the path is not UTF-8 when it is percent-decoded", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_to_load_is_a_whole_number() {
+    let app = App::with(FakeEngine::fast(), 1, HttpConfig { model_control: true, ..HttpConfig::default() });
+    for (query, detail) in [
+        ("version=latest", "version is \"latest\", expected a whole number of 0 or more"),
+        ("version=-1", "version is \"-1\", expected a whole number of 0 or more"),
+        ("version=1&version=1", "version is given twice"),
+        ("verson=1", "there is no parameter \"verson\"; did you mean version?"),
+    ] {
+        let request = Request::post(format!("/v1/models/fake/load?{query}")).body(Body::empty()).unwrap();
+        assert_eq!(answer(admin_router(&app.state), request).await.problem(400, "invalid-parameter"), detail);
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_not_read_is_named() {
+    let app = App::new(FakeEngine::fast());
+    let encoded = |encodings: &[&str]| {
+        let mut request = post("", PNG, png());
+        for encoding in encodings {
+            request.headers_mut().append("content-encoding", encoding.parse().unwrap());
+        }
+        request
+    };
+    for (encodings, named) in [(&["gzip"][..], "gzip"), (&["identity, BR"], "BR"), (&["identity", "x"], "x")] {
+        let answer = app.send(encoded(encodings)).await;
+        let detail = answer.problem(415, "unsupported-encoding");
+        assert_eq!(detail, format!("Content-Encoding is {named:?}, which is not read; send the body as it is"));
+        assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    }
+    assert_eq!(app.send(encoded(&["Identity"])).await.status, 200);
+    let mut odd = encoded(&[]);
+    odd.headers_mut().insert("content-encoding", HeaderValue::from_bytes(&[0xff; 5000]).unwrap());
+    assert!(app.send(odd).await.problem(415, "unsupported-encoding").len() < 300);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn every_problem_has_a_page_and_its_status_in_the_document() {
     let app = App::new(FakeEngine::fast());
     let page = app.get("/problems").await;
     let names: BTreeSet<_> = page.text().split("href=\"/problems/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 17, "{names:?}");
     let document = openapi(&app).await["components"]["responses"].to_string();
     for name in names {
         let page = app.get(&format!("/problems/{name}")).await;
@@ -143,6 +143,36 @@ async fn the_page_needs_nothing_from_elsewhere() {
     assert!(page.text().contains("fetch(\"/openapi.json\")") && page.text().contains("fetch(\"/v1/classify?\""), "what the page is made of");
     for elsewhere in ["http://", "https://", "\"//"] {
         assert!(!page.text().contains(elsewhere), "the page names another host behind {elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn what_operators_alone_are_served_is_marked() {
+    let anywhere = App::new(FakeEngine::fast());
+    let admin_addr = Some(([127, 0, 0, 1], 0).into());
+    let with_operators = App::with(FakeEngine::fast(), 1, HttpConfig { admin_addr, model_control: true, ..HttpConfig::default() });
+    for (path, methods) in openapi(&anywhere).await["paths"].as_object().unwrap() {
+        for (method, facts) in methods.as_object().unwrap() {
+            let path = path.replace("{name}", if path.starts_with("/problems") { "overloaded" } else { "fake" });
+            let request = || Request::builder().method(method.to_uppercase().as_str()).uri(&path).body(Body::empty()).unwrap();
+            let always_here = with_operators.send(request()).await.status != 404;
+            let marked = facts["x-operators-only"].as_str();
+            assert_eq!(marked.is_none(), always_here, "{path} is marked {marked:?}");
+            let here_without = anywhere.send(request()).await.status != 404;
+            assert_eq!(marked != Some("with --model-control"), here_without, "{path}");
+        }
+    }
+}
+
+/// Generated clients send defaults, and a request that says the same twice must not say two things.
+#[tokio::test]
+async fn the_document_has_no_defaults_and_no_empty_lists_of_images() {
+    let document = openapi(&App::new(FakeEngine::fast())).await;
+    for (name, parameter) in document["components"]["parameters"].as_object().unwrap() {
+        assert!(parameter["schema"].get("default").is_none(), "{name}");
+    }
+    for (schema, list) in [("Form", "image"), ("JsonRequest", "images")] {
+        assert_eq!(document["components"]["schemas"][schema]["properties"][list]["minItems"], 1);
     }
 }
 

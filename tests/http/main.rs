@@ -8,6 +8,7 @@ mod classify;
 mod connections;
 mod documents;
 mod lifecycle;
+mod newcomers;
 mod running;
 mod server;
 mod signals;

@@ -178,6 +178,29 @@ async fn a_connection_beyond_the_limit_waits_for_a_place() {
 }
 
 #[tokio::test]
+async fn odd_requests_are_answered_as_problems_too() {
+    let running = Running::ready(config(), FakeEngine::fast()).await;
+    for (line, status) in [
+        ("GET /v1/models/%FF", 400),
+        ("GET http://test/v1/models/%FF", 400),
+        ("GET /%FF", 404),
+        ("GET //v1//models", 404),
+        ("OPTIONS *", 404),
+        ("OPTIONS /v1/classify", 405),
+        ("GET /v1/classify", 405),
+        ("TRACE /v1/models", 405),
+        ("BREW /docs", 405),
+        ("CONNECT test:80", 404),
+    ] {
+        let mut stream = TcpStream::connect(running.addr).await.unwrap();
+        stream.write_all(format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_to_end(stream).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("content-type: application/problem+json"), "{line}: {answer}");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn operators_have_an_address_of_their_own() {
     let mut config = config();
     config.http.admin_addr = Some(SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -24,6 +24,7 @@ pub(crate) struct FakeEngine {
     act: Box<dyn Fn() -> Result<(), EngineError> + Send + Sync>,
     runs: Arc<AtomicUsize>,
     summary: NetworkSummary,
+    gates: Vec<Vec<f32>>,
 }
 
 impl FakeEngine {
@@ -34,7 +35,7 @@ impl FakeEngine {
 
     /// Does `act` before every answer.
     pub(crate) fn that(act: impl Fn() -> Result<(), EngineError> + Send + Sync + 'static) -> Self {
-        Self { act: Box::new(act), runs: Arc::default(), summary: summary() }
+        Self { act: Box::new(act), runs: Arc::default(), summary: summary(), gates: vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]] }
     }
 
     /// Calls `begun` when it begins, and then waits until something is sent, or nothing can be any more.
@@ -47,6 +48,15 @@ impl FakeEngine {
             Ok(())
         };
         (Self::that(wait), release)
+    }
+
+    /// Answers at once with one SE block of `channels` channels.
+    pub(crate) fn wide(channels: usize) -> Self {
+        let mut engine = Self::fast();
+        engine.summary.se_blocks.truncate(1);
+        engine.summary.se_blocks[0].channels = channels;
+        engine.gates = vec![vec![0.5; channels]];
+        engine
     }
 
     /// Counts the runs, also those that fail.
@@ -63,8 +73,7 @@ impl Engine for FakeEngine {
     fn run(&self, _input: Input<'_>, gates: Gates) -> Result<Inference, EngineError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.act)()?;
-        let all = vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];
-        Ok(Inference { logits: vec![1.5, -0.25, 3.1, 0.1], gates: if gates == Gates::Return { all } else { vec![] } })
+        Ok(Inference { logits: vec![1.5, -0.25, 3.1, 0.1], gates: if gates == Gates::Return { self.gates.clone() } else { vec![] } })
     }
 
     fn summary(&self) -> &NetworkSummary {

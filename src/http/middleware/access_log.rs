@@ -9,12 +9,9 @@ use tracing::{Instrument, Level, event, info_span};
 
 use super::RequestId;
 use crate::classifier::Timing;
+use crate::excerpt::excerpt;
 use crate::http::problem::Problem;
 
-/// Longest path that is written for a route that does not exist.
-const MAX_PATH: usize = 200;
-/// Longest method that is written: a client may make up its own.
-const MAX_METHOD: usize = 20;
 /// As nginx notes it: the client closed the connection before the answer.
 pub(super) const CLIENT_GONE: u16 = 499;
 
@@ -56,10 +53,10 @@ impl Line {
     fn begin(request: &Request) -> Self {
         let extensions = request.extensions();
         let route = extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
-        let path = route.is_none().then(|| request.uri().path().chars().take(MAX_PATH).collect());
+        let path = route.is_none().then(|| excerpt(request.uri().path()));
         Self {
             id: extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned()),
-            method: request.method().as_str().chars().take(MAX_METHOD).collect(),
+            method: excerpt(request.method().as_str()),
             route: route.unwrap_or_else(|| super::metrics::UNMATCHED.to_owned()),
             path,
             start: Instant::now(),

@@ -3,6 +3,7 @@
 mod access_log;
 mod body_limit;
 mod deadline;
+mod large_answer;
 mod metrics;
 mod request_id;
 
@@ -29,6 +30,7 @@ pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rout
         .layer(from_fn(request_id::assign))
         .layer(from_fn(access_log::record))
         .layer(from_fn_with_state(Arc::clone(state), metrics::count))
+        .layer(from_fn_with_state(Arc::clone(state), large_answer::hold))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn_with_state(Arc::clone(state), deadline::enforce))
         .layer(from_fn_with_state(Arc::clone(state), body_limit::refuse))

@@ -29,17 +29,18 @@ pub(crate) async fn classify(
     request: Request,
 ) -> Result<Response, Problem> {
     state.accepts_work()?;
-    let mut parameters = Parameters::from_query(request.uri())?;
+    let asked = Parameters::from_query(request.uri())?;
     if state.pool.is_full() {
         drop(state.pool.admit(1)?);
     }
-    let upload = Upload::read(request, limits(&state), &mut parameters).await?;
+    let Upload { images, parameters, body_bytes } = Upload::read(request, limits(&state)).await?;
+    let parameters = asked.and(parameters)?;
     let model = state.registry().get(parameters.model())?;
     let options = parameters.options(model.engine().summary().classes);
     state.classifier.check(&model, &options)?;
     let shared = Arc::new(Shared { state, model, options, ticket: Ticket::until(deadline) });
     let _abandon = AbandonOnDrop(shared.ticket.clone());
-    answer(&shared, upload, &id).await
+    answer(&shared, images, body_bytes, &id).await
 }
 
 fn limits(state: &AppState) -> UploadLimits {
@@ -47,7 +48,7 @@ fn limits(state: &AppState) -> UploadLimits {
         max_bytes: state.http.max_body_bytes,
         timeout: state.http.body_timeout,
         max_images: state.max_images(),
-        budget: Arc::clone(&state.body_budget),
+        budget: state.budget.clone(),
     }
 }
 
@@ -68,8 +69,7 @@ struct Shared {
     ticket: Ticket,
 }
 
-async fn answer(shared: &Arc<Shared>, upload: Upload, id: &RequestId) -> Result<Response, Problem> {
-    let Upload { images, body_bytes, held: _held } = upload;
+async fn answer(shared: &Arc<Shared>, images: Images, body_bytes: usize, id: &RequestId) -> Result<Response, Problem> {
     match images {
         Images::One(image) => {
             let permit = shared.state.pool.admit(1)?.pop().ok_or_else(|| Problem::internal("admitted without a permit"))?;

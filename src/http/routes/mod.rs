@@ -4,6 +4,7 @@ mod classify;
 mod documents;
 mod health;
 mod models;
+mod name;
 mod problems;
 
 pub(super) use classify::classify;

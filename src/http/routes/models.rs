@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use serde::{Deserialize, Serialize};
+use axum::extract::State;
+use axum::http::Uri;
+use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use crate::http::problem::{Kind, Problem};
+use super::name::Name;
+use crate::excerpt::excerpt;
+use crate::http::parameters::{invalid_parameter, once, pairs, unknown};
+use crate::http::problem::Problem;
 use crate::http::state::AppState;
 use crate::model::{self, ControlError, Description, Entry, Lifecycle, NotServed};
 
@@ -43,9 +46,9 @@ pub(crate) async fn list_models(State(state): State<Arc<AppState>>) -> Json<Mode
 }
 
 /// One model.
-pub(crate) async fn describe_model(State(state): State<Arc<AppState>>, Path(name): Path<String>) -> Result<Json<Listed>, Problem> {
+pub(crate) async fn describe_model(State(state): State<Arc<AppState>>, Name(name): Name) -> Result<Json<Listed>, Problem> {
     let found = state.registry().entries().into_iter().enumerate().find(|(_, entry)| entry.name == name);
-    let (index, entry) = found.ok_or(NotServed::Unknown { name })?;
+    let (index, entry) = found.ok_or_else(|| NotServed::unknown(&name))?;
     Ok(Json(describe(&state, index, entry)))
 }
 
@@ -60,35 +63,37 @@ fn describe(state: &AppState, index: usize, entry: Entry) -> Listed {
     }
 }
 
-/// What may follow `/load`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
-    version: Option<u64>,
+/// Loads a model beside the running one and swaps it in.
+pub(crate) async fn load_model(state: State<Arc<AppState>>, name: Name, uri: Uri) -> Result<Json<Listed>, Problem> {
+    let version = version(&uri)?;
+    control(state, name, move |models, name| models.load(name, version).map(drop)).await
 }
 
-/// Loads a model beside the running one and swaps it in.
-pub(crate) async fn load_model(
-    state: State<Arc<AppState>>,
-    path: Path<String>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Listed>, Problem> {
-    let version = wanted.map_err(|error| Problem::new(Kind::InvalidParameter, error.body_text()))?.version;
-    control(state, path, move |models, name| models.load(name, version).map(drop)).await
+/// The version that the query of `uri` asks for, which may hold nothing else.
+fn version(uri: &Uri) -> Result<Option<u64>, Problem> {
+    let mut version = None;
+    for (name, value) in pairs(uri) {
+        if name != "version" {
+            return Err(unknown(&name, ["version"]));
+        }
+        let wrong = |_| invalid_parameter(format!("version is {:?}, expected a whole number of 0 or more", excerpt(&value)));
+        once("version", &mut version, value.parse().map_err(wrong)?)?;
+    }
+    Ok(version)
 }
 
 /// Stops serving a model.
-pub(crate) async fn unload_model(state: State<Arc<AppState>>, path: Path<String>) -> Result<Json<Listed>, Problem> {
-    control(state, path, |models, name| Ok(models.unload(name)?)).await
+pub(crate) async fn unload_model(state: State<Arc<AppState>>, name: Name) -> Result<Json<Listed>, Problem> {
+    control(state, name, |models, name| Ok(models.unload(name)?)).await
 }
 
 /// Does `change`, which takes its turn among others, on a thread that may wait, and describes what came of it.
 async fn control(
     state: State<Arc<AppState>>,
-    path: Path<String>,
+    name: Name,
     change: impl FnOnce(&Lifecycle, &str) -> Result<(), ControlError> + Send + 'static,
 ) -> Result<Json<Listed>, Problem> {
-    let (models, name) = (Arc::clone(state.models()), path.0.clone());
-    spawn_blocking(move || change(&models, &name)).await.map_err(Problem::internal)??;
-    describe_model(state, path).await
+    let (models, called) = (Arc::clone(state.models()), name.0.clone());
+    spawn_blocking(move || change(&models, &called)).await.map_err(Problem::internal)??;
+    describe_model(state, name).await
 }

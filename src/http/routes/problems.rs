@@ -1,8 +1,8 @@
 //! The pages that the `type` of a problem leads to.
 
-use axum::extract::Path;
 use axum::response::Html;
 
+use super::name::Name;
 use crate::http::problem::{Facts, Kind, Problem};
 
 const HEAD: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -21,7 +21,7 @@ pub(crate) async fn list_problems() -> Html<String> {
 }
 
 /// One type of problem.
-pub(crate) async fn describe_problem(Path(name): Path<String>) -> Result<Html<String>, Problem> {
+pub(crate) async fn describe_problem(Name(name): Name) -> Result<Html<String>, Problem> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.facts().name == name);
     let unknown = || Problem::new(Kind::NotFound, "there is no such type of problem; GET /problems lists them");
     let Facts { name, status, title, meaning } = kind.ok_or_else(unknown)?.facts();
