@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod attention;
+mod bounded;
 pub mod classifier;
 mod excerpt;
 #[doc(hidden)] // for the benchmarks

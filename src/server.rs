@@ -205,8 +205,8 @@ async fn in_background<T: Send + 'static>(models: &Arc<Lifecycle>, work: fn(&Lif
 
 /// Readiness first, then new connections, then the requests under way, then the workers; `config.deadline` bounds what follows the grace.
 async fn drain(state: Arc<AppState>, config: DrainConfig, finish: &watch::Sender<bool>, mut listeners: JoinSet<()>) {
-    // A service that never was ready has nobody to warn.
-    let grace = if state.phase() == Phase::Starting { Duration::ZERO } else { config.grace };
+    // A service that never was ready has nobody to warn; one that has what it requires is ready while other models are loaded.
+    let grace = if state.phase() == Phase::Starting && state.ready().is_err() { Duration::ZERO } else { config.grace };
     info!(grace_seconds = grace.as_secs_f64(), "draining");
     state.advance(Phase::Draining);
     sleep(grace).await;

@@ -1,7 +1,9 @@
 //! Files that people write, TOML and JSON alike: why one is not understood.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+
+use crate::bounded;
 
 /// Why a TOML or JSON file was not understood.
 #[derive(Debug, thiserror::Error)]
@@ -57,5 +59,5 @@ pub enum TextFileError {
 /// # Errors
 /// [`TextFileError::Read`].
 pub(crate) fn read(file: &Path) -> Result<String, TextFileError> {
-    fs::read_to_string(file).map_err(|source| TextFileError::Read { file: file.to_owned(), source })
+    bounded::read_text(file).map_err(|source| TextFileError::Read { file: file.to_owned(), source })
 }

@@ -93,7 +93,7 @@ fn wrong_entries_are_refused_with_file_key_value_and_expectation() {
         ("[input]\nsize = [8, 8]", "tiny/model.toml: input.size is [8, 8], expected [16, 16], the size of the network's input"),
         (
             "[model]\nname = \"../x\"",
-            "tiny/model.toml: model.name is \"../x\", expected 1 to 128 letters, digits, \".\", \"_\" and \"-\", with no \".\" in front",
+            "tiny/model.toml: model.name is \"../x\", expected 1 to 255 bytes without \"/\" and control characters, with no \".\" in front",
         ),
         ("[model]\nfile = \"../x.onnx\"", "tiny/model.toml: model.file is \"../x.onnx\", expected a path inside the model's folder, without \"..\""),
         ("[model]\nfile = \"/x.onnx\"", "tiny/model.toml: model.file is \"/x.onnx\", expected a path inside the model's folder, without \"..\""),

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use super::error::CliError;
 use super::place::Place;
-use super::values::whole;
+use super::values::{some_time, whole};
 use super::zoo::{self, DEFAULT_FOLDER, Listener};
-use crate::config::LogFormat;
+use crate::config::{HumanDuration, LogFormat};
 use crate::graph::Lowering;
 use crate::image::Limits;
 use crate::inference::LoadOptions;
@@ -15,7 +16,7 @@ use crate::kernels::maps::Winograd;
 use crate::kernels::{Level, Simd, UnsupportedLevel};
 #[cfg(feature = "object-store")]
 use crate::model::Remote;
-use crate::model::{Location, Model, ModelError};
+use crate::model::{LoadLimits, Location, Model, ModelError};
 use crate::telemetry::say;
 use crate::zoo::{Catalogue, Entry, Existing, ZooError};
 
@@ -95,6 +96,31 @@ pub(super) struct Models {
     /// Fetch the model first, where it is one of `senet zoo list` and not there yet
     #[arg(long)]
     pub pull: bool,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// What loading a model may cost.
+#[derive(Debug, clap::Args)]
+pub(super) struct Load {
+    /// Have a process of its own, within the limits below, load and run every model once before this one does
+    #[arg(long, value_name = "YES|NO", default_value_t = true, action = clap::ArgAction::Set)]
+    check_models: bool,
+    /// How long loading a model may take, and its check
+    #[arg(long, value_name = "TIME", default_value_t = LoadLimits::default().timeout.into(), value_parser = some_time)]
+    load_timeout: HumanDuration,
+    /// Most memory of a model's check [default: 2 GiB and eight times the model's files]
+    #[arg(long, value_name = "BYTES", value_parser = whole(1u64 << 26..))]
+    load_memory: Option<u64>,
+}
+
+impl Load {
+    fn limits(&self) -> LoadLimits {
+        // Still this program when its file has been replaced.
+        let own = Path::new("/proc/self/exe");
+        let program = || if own.exists() { Some(own.to_owned()) } else { std::env::current_exe().ok() };
+        LoadLimits { timeout: self.load_timeout.0, memory: self.load_memory, program: self.check_models.then(program).flatten() }
+    }
 }
 
 /// What a reference means.
@@ -115,6 +141,11 @@ impl Found {
 }
 
 impl Models {
+    /// What loading one of them may cost.
+    pub(super) fn limits(&self) -> LoadLimits {
+        self.load.limits()
+    }
+
     /// The folder, if one was given; one to which models are pulled need not be there yet.
     pub(super) fn folder(&self) -> Result<Option<&Path>, CliError> {
         match self.models.as_ref().and_then(Place::folder) {
@@ -151,7 +182,7 @@ impl Models {
         if self.pull {
             return Err(CliError::Configuration("pull is true, expected models to be a folder that models of the zoo can be put in".to_owned()));
         }
-        self.store.open(url, named, options)
+        self.store.open(url, named, options, self.limits())
     }
 
     /// The model that `reference` means, loaded; the bundled one where nothing was asked for.
@@ -160,15 +191,33 @@ impl Models {
         if let (Some(url), Some(reference)) = (self.models.as_ref().and_then(Place::store), reference) {
             return super::store::load(self.remote(url, vec![reference.to_owned()], options)?, reference);
         }
+        Ok(self.limits().load(&self.find(reference)?, options)?)
+    }
+
+    /// The model that `reference` means, loaded, and how long that took, its check aside.
+    pub(super) fn load_timed(&self, reference: Option<&str>, options: LoadOptions) -> Result<(Model, Duration), CliError> {
+        #[cfg(feature = "object-store")]
+        if self.models.as_ref().and_then(Place::store).is_some() && reference.is_some() {
+            let start = Instant::now();
+            return Ok((self.load(reference, options)?, start.elapsed()));
+        }
+        let (limits, location) = (self.limits(), self.find(reference)?);
+        limits.try_first(&location, options)?;
+        let start = Instant::now();
+        Ok((limits.load_here(&location, options)?, start.elapsed()))
+    }
+
+    /// Where the model that `reference` means lies, fetched where that is asked for.
+    fn find(&self, reference: Option<&str>) -> Result<Location, CliError> {
         let Some(reference) = reference else {
             self.folder()?;
-            return Ok(Model::load(&Location::Bundled, options)?);
+            return Ok(Location::Bundled);
         };
         let Some(found) = self.find_in_zoo(reference)? else {
-            return Ok(Model::load(&Location::find(reference, self.folder()?)?, options)?);
+            return Ok(Location::find(reference, self.folder()?)?);
         };
         found.fetch(&mut zoo::Bar::default())?;
-        Ok(Model::load(&found.location, options)?)
+        Ok(found.location)
     }
 
     /// As [`Models::load`], and says on standard error what a person should know of the model.

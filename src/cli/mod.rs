@@ -17,6 +17,7 @@ mod settings;
 mod store;
 mod style;
 mod table;
+mod trial;
 mod truth;
 mod values;
 mod variables;
@@ -69,6 +70,8 @@ enum Command {
     Bench(bench::Args),
     Zoo(zoo::Args),
     Healthcheck(healthcheck::Args),
+    #[command(hide = true)]
+    Trial(trial::Args),
 }
 
 /// A service does not wait for the reader of its log.
@@ -86,7 +89,12 @@ fn delivery(command: &Command) -> Delivery {
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
     let (cli, effective) = settings::parse::<Cli>(argv)?;
     let options = cli.global.load_options().map_err(CliError::configuration)?;
-    let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let quiet = match cli.command {
+        Command::Serve(_) => "info",
+        // One sentence, for the process that started it.
+        Command::Trial(_) => "off",
+        _ => "warn",
+    };
     let filter = cli.global.log_filter.unwrap_or_else(|| quiet.to_owned());
     telemetry::init(&LogConfig { format: cli.global.log_format, filter }, delivery(&cli.command))?;
     effective.unknown_variables.iter().for_each(|warning| warn!("{warning}"));
@@ -100,6 +108,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
         Command::Bench(args) => bench::run(args, options, &mut out)?,
         Command::Zoo(args) => zoo::run(args, &mut out)?,
         Command::Healthcheck(args) => healthcheck::run(args, &mut out)?,
+        Command::Trial(args) => trial::run(args, options)?,
     }
     Ok(out.flush()?)
 }

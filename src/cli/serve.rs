@@ -188,14 +188,25 @@ fn models(args: &Args, options: LoadOptions) -> Result<Lifecycle, CliError> {
     if let Some(url) = args.models.models.as_ref().and_then(Place::store) {
         return Ok(Lifecycle::new(args.models.remote(url, args.model.clone(), options)?, required));
     }
-    Ok(Lifecycle::new(source(&args.models, &args.model, options)?, required))
+    let source = source(&args.models, &args.model, options)?;
+    let all_are_here = source.from_zoo.iter().all(|found| found.missing.is_none());
+    let models = Lifecycle::new(source, required);
+    // Before anybody is told that there is a service; what has to be fetched is looked for when the probes answer.
+    if all_are_here {
+        models.check()?;
+    }
+    Ok(models)
 }
 
 /// Models of the zoo are known by their folders from here on, which may be elsewhere than names are looked up.
 fn source(models: &Models, named: &[String], options: LoadOptions) -> Result<Fetched, CliError> {
-    let mut source = Fetched { files: Files { models: models.folder()?.map(Path::to_owned), named: vec![], options }, from_zoo: vec![] };
+    let mut source =
+        Fetched { files: Files { models: models.folder()?.map(Path::to_owned), named: vec![], options, limits: models.limits() }, from_zoo: vec![] };
     for reference in named {
         let found = models.find_in_zoo(reference)?;
+        if found.is_none() {
+            Location::find(reference, models.folder()?)?;
+        }
         source.files.named.push(match found.as_ref().map(|found| &found.location) {
             Some(Location::Folder { path, .. }) => path.display().to_string(),
             _ => reference.clone(),

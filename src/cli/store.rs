@@ -9,7 +9,7 @@ use url::Url;
 use super::error::CliError;
 use crate::config::HumanDuration;
 use crate::inference::LoadOptions;
-use crate::model::{Model, Pins, Remote, RemoteConfig, Source, StoreError};
+use crate::model::{LoadLimits, Model, Pins, Remote, RemoteConfig, Source, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Settings {
@@ -23,12 +23,12 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The models called `named` in the store at `url`, or all; nothing is asked yet.
-    pub(super) fn open(&self, url: &Url, named: Vec<String>, options: LoadOptions) -> Result<Remote, CliError> {
+    pub(super) fn open(&self, url: &Url, named: Vec<String>, options: LoadOptions, limits: LoadLimits) -> Result<Remote, CliError> {
         let cache = self.models_cache.clone().or_else(default_cache).ok_or_else(|| {
             let problem = "models_cache is not set, nor are XDG_CACHE_HOME and HOME";
             CliError::Configuration(format!("{problem}, expected a folder in which models of an object store can be kept"))
         })?;
-        let config = RemoteConfig { url: url.clone(), cache, patience: self.models_patience.0, named, options };
+        let config = RemoteConfig { url: url.clone(), cache, patience: self.models_patience.0, named, options, limits };
         Remote::new(config).map_err(|error| match error {
             StoreError::Address { .. } | StoreError::Setting(_) => CliError::configuration(error),
             _ => CliError::Failed(error.to_string()),

@@ -13,13 +13,13 @@ use crate::classifier::Classifier;
 use crate::config::{AdmissionConfig, HttpConfig};
 use crate::image::Limits;
 use crate::kernels::Simd;
-use crate::model::{Lifecycle, Registry, State};
+use crate::model::{Entry, Lifecycle, Registry, State};
 use crate::telemetry::{Constants, Metrics};
 
 /// How many bodies of the largest size, and answers beside them, are in memory at a time; photographs are a hundredth of it.
 const LARGEST_BODIES: usize = 16;
 
-/// Of pending models, in an answer that people read.
+/// Of models, in an answer that people read.
 const MOST_NAMES: usize = 20;
 
 /// Where the service is in its life; it only moves forward.
@@ -112,37 +112,47 @@ impl AppState {
     /// The problem that says why not.
     pub(crate) fn ready(&self) -> Result<(), Problem> {
         match self.phase() {
-            Phase::Ready => match &self.models.missing()[..] {
+            Phase::Draining | Phase::Stopping => Err(draining()),
+            _ => match &self.models.missing()[..] {
+                [] if self.registry().models().is_empty() => Err(self.idle()),
+                [] if self.phase() == Phase::Starting && !self.models.requires_some() => Err(self.starting()),
                 [] => Ok(()),
-                missing => Err(Problem::new(Kind::NotReady, format!("required and not ready: {}", missing.join(", ")))),
+                missing => Err(Problem::new(Kind::NotReady, format!("required and not ready: {}", some(missing)))),
             },
-            Phase::Draining => Err(draining()),
-            _ => self.accepts_work(),
         }
     }
 
-    /// Whether a request that has come may be answered.
+    /// Whether a request that has come may be answered: models that are ready answer while others are still being loaded.
     ///
     /// # Errors
     /// The problem that says why not.
     pub(crate) fn accepts_work(&self) -> Result<(), Problem> {
         match self.phase() {
-            Phase::Starting => Err(self.starting()),
-            Phase::Ready | Phase::Draining => Ok(()),
+            Phase::Starting if self.registry().models().is_empty() => Err(self.starting()),
+            Phase::Starting | Phase::Ready | Phase::Draining => Ok(()),
             Phase::Stopping => Err(draining()),
         }
     }
 
     fn starting(&self) -> Problem {
+        Problem::new(Kind::NotReady, self.pending().unwrap_or_else(|| "the models are still being loaded".to_owned()))
+    }
+
+    /// No model answers, and none is required.
+    fn idle(&self) -> Problem {
+        match self.phase() {
+            Phase::Starting => self.starting(),
+            _ => Problem::new(Kind::NotReady, self.pending().unwrap_or_else(|| "no model is served".to_owned())),
+        }
+    }
+
+    /// Which models are still being loaded and answer nothing meanwhile, if any, as the end of a sentence.
+    pub(crate) fn pending(&self) -> Option<String> {
         let entries = self.registry().entries();
-        let pending: Vec<&str> =
-            entries.iter().filter(|entry| matches!(entry.state, State::Pending | State::Loading)).map(|entry| entry.name.as_str()).collect();
-        let detail = match (pending.len(), pending.get(..MOST_NAMES)) {
-            (0, _) => "the models are still being loaded".to_owned(),
-            (count, Some(first)) => format!("{count} of {} models are still being loaded: {}, …", entries.len(), first.join(", ")),
-            (count, None) => format!("{count} of {} models are still being loaded: {}", entries.len(), pending.join(", ")),
-        };
-        Problem::new(Kind::NotReady, detail)
+        let is_pending = |entry: &&Entry| entry.served.is_none() && matches!(entry.state, State::Pending | State::Loading);
+        let names: Vec<&str> = entries.iter().filter(is_pending).map(|entry| entry.name.as_str()).collect();
+        let count = names.len();
+        (count > 0).then(|| format!("{count} of {} models are still being loaded: {}", entries.len(), some(&names)))
     }
 
     /// Most images that one request may hold: more than the pool has places for could never be admitted.
@@ -154,6 +164,14 @@ impl AppState {
 /// As many bytes as [`LARGEST_BODIES`] bodies of the largest size.
 fn budget_bytes(http: &HttpConfig) -> usize {
     usize::try_from(http.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(LARGEST_BODIES)
+}
+
+/// The first of `names`, with a sign where there are more.
+fn some(names: &[&str]) -> String {
+    match names.get(..MOST_NAMES) {
+        Some(first) if first.len() < names.len() => format!("{}, …", first.join(", ")),
+        _ => names.join(", "),
+    }
 }
 
 fn draining() -> Problem {

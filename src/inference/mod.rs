@@ -1,15 +1,20 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
+mod bounds;
 mod external_data;
+mod guard;
 mod input;
 mod network;
 mod onnx;
 mod postprocess;
+mod sizes;
 mod summary;
 mod tract;
 
 #[doc(hidden)]
 pub use crate::graph::Lowering;
+#[cfg(feature = "server")]
+pub(crate) use guard::panics_are_answered;
 pub use input::Input;
 pub use network::{Network, Rewrite};
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
@@ -82,4 +87,25 @@ pub trait Engine: Send + Sync {
 
     /// What is known of the network.
     fn summary(&self) -> &NetworkSummary;
+}
+
+/// Largest side of an input, pixels, and of the window of an operator: beyond it a file or an option would have the engine take memory without
+/// bounds.
+const MAX_SIDE: usize = 4096;
+
+/// Characters of a file's text in a message.
+const MAX_SHOWN: usize = 64;
+
+/// `text` of a file, quoted and cut for a message.
+fn shown(text: &str) -> String {
+    format!("{:?}", cut(text))
+}
+
+/// The beginning of `text`, with a sign where there is more.
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(MAX_SHOWN).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
 }

@@ -11,9 +11,10 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::guard::{guard, guard_run};
 use super::input::Values;
-use super::onnx::{OnnxFile, channels_come_last, guard};
-use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo};
+use super::onnx::{OnnxFile, channels_come_last};
+use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo, sizes};
 use crate::graph::{Lowering, Unlowered, declutter, feed_map, fuse_squeeze_excite, lower};
 use crate::kernels::maps::{Layout, Map, MapMut, from_pixels, from_planar, to_planar};
 use crate::kernels::{Level, Simd};
@@ -57,6 +58,7 @@ impl Network {
     }
 
     pub(super) fn build(file: &mut OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+        file.check()?;
         let mut model = file.to_typed(input_shape)?;
         file.forget_values();
         let parameters = file.parameter_names();
@@ -65,6 +67,7 @@ impl Network {
                 Rewrite::All(_) => declutter(&mut model)?,
                 Rewrite::Nothing => model.declutter()?,
             }
+            sizes::check_all(&model)?;
             let output = model.output_fact(0)?;
             ensure!(output.datum_type == f32::datum_type(), "an output of {:?}, expected F32", output.datum_type);
             let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();
@@ -104,7 +107,7 @@ impl Network {
     /// # Errors
     /// [`EngineError::Run`].
     pub fn input(&self) -> Result<Input<'static>, EngineError> {
-        self.memory().map(|tensor| Input(Values::Lent { tensor, map: self.map })).map_err(fail)
+        guard_run(|| self.memory()).map(|tensor| Input(Values::Lent { tensor, map: self.map }))
     }
 
     fn memory(&self) -> TractResult<Tensor> {
@@ -125,7 +128,7 @@ impl Network {
         if actual != expected {
             return Err(EngineError::InputLength { actual, expected });
         }
-        self.try_run(input, gates).map_err(fail)
+        guard_run(|| self.try_run(input, gates))
     }
 
     fn try_run(&self, input: Input, gates: Gates) -> TractResult<Inference> {
@@ -199,10 +202,6 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network").field("input_shape", &self.input_shape).field("operators", &self.operators).finish_non_exhaustive()
     }
-}
-
-fn fail(error: TractError) -> EngineError {
-    EngineError::Run(format!("{error:#}"))
 }
 
 fn flops(model: &TypedModel) -> TractResult<u64> {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use prost::{Message, bytes::Bytes};
@@ -11,7 +10,8 @@ use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
-use super::{EngineError, TensorInfo, external_data};
+use super::guard::guard;
+use super::{EngineError, TensorInfo, bounds, external_data, shown, sizes};
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
@@ -83,6 +83,14 @@ impl OnnxFile {
         }
     }
 
+    /// Compares what the file states with its limits.
+    ///
+    /// # Errors
+    /// [`EngineError::Import`].
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        bounds::check(&self.proto)
+    }
+
     /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
     ///
     /// # Errors
@@ -92,9 +100,12 @@ impl OnnxFile {
             // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
             let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&self.proto, None)?;
             if let Some(name) = parsed.unresolved_inputs.first() {
-                bail!("nothing yields {name:?}");
+                bail!("nothing yields {}", shown(name));
             }
-            let mut model = parsed.model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?;
+            let mut inferred = parsed.model.with_input_fact(0, f32::fact(shape).into())?;
+            sizes::follow(&mut inferred)?;
+            let mut model = inferred.into_typed()?;
+            sizes::check_all(&model)?;
             if channels_come_last(shape) {
                 put_channels_first(&mut model)?;
             }
@@ -121,14 +132,6 @@ fn put_channels_first(model: &mut TypedModel) -> TractResult<()> {
     let back = patch.wire_node("nhwc", move_channels.recip(), &[new])?;
     patch.shunt_outside(model, old, back[0])?;
     patch.apply(model)
-}
-
-/// Runs a part of the import; its panics are errors too, because tract's importer indexes and unwraps on files that are not as they should be.
-pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
-    match catch_unwind(AssertUnwindSafe(import)) {
-        Ok(result) => result.map_err(|error| EngineError::Import(format!("{error:#}"))),
-        Err(_) => Err(EngineError::Import("the graph is not consistent".to_owned())),
-    }
 }
 
 fn describe(value: &ValueInfoProto) -> TensorInfo {

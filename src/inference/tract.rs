@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
-use super::{Engine, EngineError, Gates, Inference, Input, NetworkSummary, TensorInfo};
+use super::{Engine, EngineError, Gates, Inference, Input, MAX_SIDE, NetworkSummary, TensorInfo, cut, shown};
 use crate::graph::Lowering;
 use crate::kernels::Simd;
 
 /// Height and width assumed where neither the file nor the options say.
 const DEFAULT_SIZE: [u32; 2] = [224, 224];
 
-/// Largest side of an input, pixels; a file or an option beyond it would have the engine take memory without bounds.
-const MAX_SIDE: usize = 4096;
+/// Of inputs or outputs, in a message.
+const MOST_NAMES: usize = 8;
 
 /// How a network is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,15 +107,16 @@ fn only<'a>(what: &str, tensors: &'a [TensorInfo]) -> Result<&'a TensorInfo, Eng
     match tensors {
         [tensor] => Ok(tensor),
         _ => {
-            let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-            Err(EngineError::NotAClassifier(format!("{} {what}s ({}), expected one", tensors.len(), names.join(", "))))
+            let names: Vec<String> = tensors.iter().take(MOST_NAMES).map(|t| cut(&t.name)).collect();
+            let more = if tensors.len() > MOST_NAMES { ", …" } else { "" };
+            Err(EngineError::NotAClassifier(format!("{} {what}s ({}{more}), expected one", tensors.len(), names.join(", "))))
         }
     }
 }
 
 /// The input's shape with everything that the file leaves open filled in.
 fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<String>) -> Result<[usize; 4], EngineError> {
-    let refuse = |why: String| Err(EngineError::NotAClassifier(format!("input {:?} {why}", input.name)));
+    let refuse = |why: String| Err(EngineError::NotAClassifier(format!("input {} {why}", shown(&input.name))));
     let &[batch, a, b, c] = input.shape.as_slice() else {
         return refuse(format!("has shape {:?}, expected a batch of colour images, [N, 3, H, W] or [N, H, W, 3]", input.shape));
     };

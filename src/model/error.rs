@@ -111,6 +111,48 @@ pub enum ModelError {
         /// The engine's reason.
         source: EngineError,
     },
+    /// The trial of the model ended in a refusal: another of these errors, in its words.
+    #[cfg(feature = "server")]
+    #[error("{0}")]
+    Refused(String),
+    /// There is no process or thread to be had.
+    #[cfg(feature = "server")]
+    #[error("{place}: it cannot be tried in a process of its own: {source}; check_models = false loads models without")]
+    Trial {
+        /// Where the model lies.
+        place: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Loading takes too long.
+    #[cfg(feature = "server")]
+    #[error("{place}: it takes more than {} to load, the limit of load_timeout", crate::config::HumanDuration(*limit))]
+    TooSlow {
+        /// Where the model lies.
+        place: String,
+        /// The limit.
+        limit: std::time::Duration,
+    },
+    /// Loading, or the first run, asks for too much memory.
+    #[cfg(feature = "server")]
+    #[error("{place}: loading and running it once asks for {asked} bytes in one piece, more than is left of {limit}, the limit of load_memory")]
+    TooLarge {
+        /// Where the model lies.
+        place: String,
+        /// The allocation that failed.
+        asked: u64,
+        /// The limit of all together.
+        limit: u64,
+    },
+    /// The trial of the model ended, and not by itself.
+    #[cfg(feature = "server")]
+    #[error("{place}: it ended the process that tried to load it ({how})")]
+    Ended {
+        /// Where the model lies.
+        place: String,
+        /// By which signal or exit code.
+        how: String,
+    },
     /// The program failed where it should have refused.
     #[error("{place}: loading it panicked: {message}")]
     Panicked {

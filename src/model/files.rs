@@ -10,11 +10,11 @@ use super::location::Location;
 use super::manifest::Manifest;
 use super::neighbours::Neighbours;
 use super::{bundled, versions};
-use crate::toml_file;
+use crate::{bounded, toml_file};
 
 /// What the files of one model say, read and not yet compared with the network.
 pub(super) struct Files {
-    /// Of the folder or the file, with `_` for what a name must not have.
+    /// Of the folder or the file.
     pub name: String,
     /// Of the version's folder, where there is one.
     pub version: Option<u64>,
@@ -186,12 +186,15 @@ fn the_only_onnx(folder: &Path) -> Result<PathBuf, ModelError> {
     }
 }
 
+/// Protocol Buffers, which an ONNX file is made of, allow no larger message.
+const MAX_ONNX_BYTES: u64 = i32::MAX as u64;
+
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
-    fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })
+    bounded::read(path, MAX_ONNX_BYTES).map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }
 
 fn read_labels(path: PathBuf) -> Result<Labels, ModelError> {
-    let text = fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let text = bounded::read_text(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let origin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Labels { path, origin, names: labels::parse(&text) })
 }
@@ -201,13 +204,12 @@ fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Whether `c` may stand in a model's name, which is part of URLs and metrics.
-pub(super) fn fits_a_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+/// What a model in a folder or a file called `text` is called: that, unless there is nothing to call it by.
+pub(super) fn usable_name(text: Cow<'_, str>) -> String {
+    if text.is_empty() { "model".to_owned() } else { text.into_owned() }
 }
 
-/// `text` with `_` for what a name must not have.
-pub(super) fn usable_name(text: Cow<'_, str>) -> String {
-    let name: String = text.trim_start_matches('.').chars().map(|c| if fits_a_name(c) { c } else { '_' }).collect();
-    if name.is_empty() { "model".to_owned() } else { name }
+/// Whether a `model.toml` may give a model this name: what a folder could be called, visible and without characters that nobody sees.
+pub(super) fn is_a_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && !name.starts_with('.') && !name.contains(|c: char| c == '/' || c.is_control())
 }

@@ -22,6 +22,9 @@ use crate::admission::panic_message;
 /// The most memory that a load takes, for each byte of the model's files: measured 2.0 to 2.6 for networks of 100 to 530 MB.
 const PEAK: u64 = 4;
 
+/// Of loads at a time, whatever the cores: one that does not end holds up the others only where there are as many of its kind.
+const LEAST_THREADS: usize = 4;
+
 /// Why a model was not loaded or unloaded on demand.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -70,19 +73,34 @@ impl Lifecycle {
     /// Where nothing can be served, and where a model that is required cannot; other broken models are logged and listed as failed.
     pub fn start(&self) -> Result<(), ModelError> {
         let mut memory = self.turn();
-        let found = self.source.list(&memory.pins)?;
-        if let Some(missing) = self.required.iter().find(|name| !found.iter().any(|candidate| candidate.name == **name)) {
-            let known = found.iter().map(|candidate| candidate.name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(ModelError::NotFound { reference: missing.clone(), known });
-        }
+        let found = self.find(&memory.pins)?;
         memory.found.clone_from(&found);
         self.expect(&found);
-        let failed = self.load_all(found.iter().collect(), &mut memory);
+        let mut due: Vec<&Candidate> = found.iter().collect();
+        due.sort_by_key(|candidate| !self.required.contains(&candidate.name));
+        let failed = self.load_all(due, &mut memory);
         let nothing_is_served = self.registry.models().is_empty();
         match failed.into_iter().find(|(candidate, _)| nothing_is_served || self.required.contains(&candidate.name)) {
             Some((_, error)) => Err(error),
             None => Ok(()),
         }
+    }
+
+    /// Looks whether the models that are asked for and required are there, and loads nothing.
+    ///
+    /// # Errors
+    /// As those of [`Lifecycle::start`] that can be told without loading.
+    pub fn check(&self) -> Result<(), ModelError> {
+        self.find(&Pins::new()).map(drop)
+    }
+
+    fn find(&self, pins: &Pins) -> Result<Vec<Candidate>, ModelError> {
+        let found = self.source.list(pins)?;
+        if let Some(missing) = self.required.iter().find(|name| !found.iter().any(|candidate| candidate.name == **name)) {
+            let known = found.iter().map(|candidate| candidate.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(ModelError::NotFound { reference: missing.clone(), known });
+        }
+        Ok(found)
     }
 
     /// Loads what is new or has changed or failed, and stops serving what is gone.
@@ -148,6 +166,11 @@ impl Lifecycle {
     pub fn missing(&self) -> Vec<&str> {
         let required = self.required.iter().map(String::as_str);
         required.filter(|name| self.registry.get(Some(name)).is_err()).collect()
+    }
+
+    /// Whether any model is required.
+    pub fn requires_some(&self) -> bool {
+        !self.required.is_empty()
     }
 
     fn turn(&self) -> MutexGuard<'_, Memory> {
@@ -216,7 +239,8 @@ impl Lifecycle {
                 }
             }
         };
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(lock(&next).len());
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = cores.max(LEAST_THREADS).min(lock(&next).len());
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(work);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::ModelError;
-use super::files::{Files, Labels, fits_a_name};
+use super::files::{Files, Labels, is_a_name};
 use super::location::Location;
 use super::manifest::ModelSection;
 use super::statement::{self, Statement};
@@ -57,10 +57,10 @@ fn verify(files: &Files) -> Result<(), ModelError> {
 }
 
 fn verify_name(files: &Files, name: &str) -> Result<(), ModelError> {
-    if (1..=128).contains(&name.len()) && !name.starts_with('.') && name.chars().all(fits_a_name) {
+    if is_a_name(name) {
         return Ok(());
     }
-    let expected = "1 to 128 letters, digits, \".\", \"_\" and \"-\", with no \".\" in front";
+    let expected = "1 to 255 bytes without \"/\" and control characters, with no \".\" in front";
     Err(value_error(files, "model.name", format!("{name:?}"), expected))
 }
 

@@ -26,7 +26,7 @@ impl Location {
     /// Finds what `reference` means: an `.onnx` file, a folder, the name of a folder in `models`, or the name of the bundled model.
     ///
     /// A reference with a `/`, or that ends in `.onnx`, is always a path; any other is looked up by name first. `@` and an integer after a
-    /// folder or a name ask for that version.
+    /// folder or a name ask for that version, unless that is how a folder is called.
     ///
     /// # Errors
     /// [`ModelError::NotFound`], naming what there is.
@@ -35,9 +35,11 @@ impl Location {
             return Ok(Self::Onnx(PathBuf::from(reference)));
         }
         let (name, version) = split_version(reference);
-        let is_name = !name.contains('/') && !matches!(name, "" | "." | "..");
-        if let Some(path) = models.map(|models| models.join(name)).filter(|path| is_name && path.is_dir()) {
-            return Ok(Self::Folder { path, version });
+        for (name, version) in [(reference, None), (name, version)] {
+            let is_name = !name.contains('/') && !matches!(name, "" | "." | "..");
+            if let Some(path) = models.map(|models| models.join(name)).filter(|path| is_name && path.is_dir()) {
+                return Ok(Self::Folder { path, version });
+            }
         }
         if name == bundled::NAME && version.is_none() {
             return Ok(Self::Bundled);

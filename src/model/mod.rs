@@ -8,6 +8,8 @@ mod files;
 mod labels;
 #[cfg(feature = "server")]
 mod lifecycle;
+#[cfg(feature = "server")]
+mod limits;
 mod load;
 mod location;
 mod manifest;
@@ -23,6 +25,8 @@ mod remote;
 #[cfg(feature = "server")]
 mod source;
 mod statement;
+#[cfg(feature = "server")]
+mod trial;
 mod versions;
 
 use std::sync::Arc;
@@ -34,6 +38,8 @@ pub use description::Description;
 pub use error::{ModelError, TextFileError};
 #[cfg(feature = "server")]
 pub use lifecycle::{ControlError, Lifecycle};
+#[cfg(feature = "server")]
+pub use limits::LoadLimits;
 pub use location::Location;
 #[cfg(feature = "server")]
 pub use registry::{Entry, NotServed, Registry, State};
@@ -42,6 +48,8 @@ pub use remote::{Remote, RemoteConfig, StoreError};
 #[cfg(feature = "server")]
 pub use source::{Candidate, Files, Pins, Source};
 pub use statement::Origins;
+#[cfg(feature = "server")]
+pub(crate) use trial::confined as load_confined;
 
 /// A loaded model, shared by all workers.
 pub struct Model {

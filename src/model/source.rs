@@ -9,7 +9,7 @@ use std::{fs, io};
 use super::error::ModelError;
 use super::files::name_of;
 use super::location::Location;
-use super::{Model, versions};
+use super::{LoadLimits, Model, versions};
 use crate::inference::LoadOptions;
 
 /// Deeper than any model's folder; a symbolic link may make a circle.
@@ -57,6 +57,8 @@ pub struct Files {
     pub named: Vec<String>,
     /// How each is loaded.
     pub options: LoadOptions,
+    /// What that may cost.
+    pub limits: LoadLimits,
 }
 
 impl Files {
@@ -87,8 +89,13 @@ impl Source for Files {
     }
 
     fn load(&self, candidate: &Candidate) -> Result<Model, ModelError> {
-        Model::load(&candidate.location, self.options)
+        self.limits.load(&candidate.location, self.options)
     }
+}
+
+/// Of all files at `location` together, as far as they can be read.
+pub(super) fn bytes_of(location: &Location) -> u64 {
+    stamp(location).1
 }
 
 /// What changes with the files at `location`: path, length, time and number of each; and the sum of their lengths.
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn files(models: &Path) -> Files {
-        Files { models: Some(models.to_owned()), named: vec![], options: LoadOptions::default() }
+        Files { models: Some(models.to_owned()), named: vec![], options: LoadOptions::default(), limits: LoadLimits::default() }
     }
 
     fn stamp_of(files: &Files, pins: &Pins) -> String {

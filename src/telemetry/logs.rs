@@ -7,7 +7,7 @@ use std::panic;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tracing::{Subscriber, error};
+use tracing::{Subscriber, debug, error};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format;
@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use super::lines::Lines;
 use crate::admission::panic_message;
 use crate::config::{LogConfig, LogFormat};
+use crate::inference::panics_are_answered;
 
 /// How long the end of the process waits for lines that are still to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -144,6 +145,9 @@ impl Write for Patient {
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let message = panic_message(info.payload());
+    if panics_are_answered() {
+        return debug!(location, "panicked: {message}");
+    }
     error!(location, "panicked: {message}");
     // The runtime's words before it aborts: then this is the last moment to write them.
     if message.starts_with("panic in a ") {

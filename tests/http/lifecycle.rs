@@ -53,10 +53,6 @@ async fn listed(app: &App) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn models_are_loaded_side_by_side_and_readyz_names_those_that_are_not() {
-    if thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
-        println!("skipped: one core loads one model at a time");
-        return;
-    }
     let shelf = Shelf::default();
     let begun = Arc::new(AtomicUsize::new(0));
     let (release, released) = mpsc::channel::<()>();
@@ -278,6 +274,50 @@ async fn operators_unload_a_model_load_it_again_and_choose_its_version() {
     control(&app, "/v1/models/none/unload").await.problem(404, "unknown-model");
     control(&app, "/v1/models/fake/load?version=two").await.problem(400, "invalid-parameter");
     control(&app, "/v1/models/fake/load?versoin=2").await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn without_its_only_model_a_service_is_not_ready_and_says_so() {
+    let shelf = Shelf::default();
+    shelf.put("fake", |_| Ok(model(FakeEngine::fast(), 1)));
+    let (app, _) = started(&shelf, &[]);
+    assert_eq!(app.get("/readyz").await.text(), "ready\n");
+    assert_eq!(control(&app, "/v1/models/fake/unload").await.status, 200);
+    assert_eq!(app.get("/readyz").await.problem(503, "not-ready"), "no model is served");
+    let health = app.get("/health").await;
+    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("not_ready")));
+    assert_eq!(control(&app, "/v1/models/fake/load").await.status, 200);
+    assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ready_answers_while_another_model_is_loaded_and_a_service_is_ready_as_it_requires() {
+    for required in [&[][..], &["good"], &["late"]] {
+        let shelf = Shelf::default();
+        let (release, released) = mpsc::channel::<()>();
+        shelf.put("good", |_| Ok(named("good", FakeEngine::fast(), 1)));
+        shelf.put("late", move |_| released.recv().map(|()| named("late", FakeEngine::fast(), 1)).map_err(|_| broken("")));
+        let (app, models) = service(&shelf, required);
+        let starting = thread::spawn(move || models.start().map_err(|error| error.to_string()));
+        let start = Instant::now();
+        while app.post("?model=good", "image/png", png()).await.status != 200 {
+            assert!(start.elapsed() < PATIENCE, "{}", app.post("?model=good", "image/png", png()).await.text());
+            tokio::task::yield_now().await;
+        }
+        app.post("?model=late", "image/png", png()).await.problem(503, "not-ready");
+        let ready = app.get("/readyz").await;
+        let pending = "1 of 2 models are still being loaded: late";
+        match required {
+            ["good"] => assert_eq!((ready.status.as_u16(), ready.text()), (200, &*format!("ready; {pending}\n"))),
+            ["late"] => assert_eq!(ready.problem(503, "not-ready"), "required and not ready: late"),
+            _ => assert_eq!(ready.problem(503, "not-ready"), pending),
+        }
+        let health = app.get("/health").await.json();
+        assert_eq!((&health["status"], &health["pending"]), (&json!(if required == ["good"] { "ready" } else { "starting" }), &json!(pending)));
+        assert_eq!(listed(&app).await[0]["ready"], true);
+        release.send(()).unwrap();
+        starting.join().unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

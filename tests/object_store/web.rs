@@ -176,8 +176,20 @@ fn paths_that_no_folder_can_have_are_refused_with_the_store_that_has_them() {
 }
 
 #[test]
+fn a_prefix_may_have_any_name() {
+    let server = Server::start(move |_, request, out| match is_listing(request) {
+        true => listed(out, &[("/models/M%C3%BCller%20%26%20Co/model.onnx", network().len(), "v1")]),
+        false => whole(out, &network()),
+    });
+    let (client, url) = (Client::new(), format!("{}/models", server.url()));
+    let mut service = serve(&client, &url);
+    assert_eq!(service.logged("loaded")["model"], "Müller & Co");
+    assert_eq!(service.terminate(), Some(0));
+}
+
+#[test]
 fn names_that_no_model_can_have_are_told_as_for_a_folder() {
-    let manifest = "[model]\nname = \"no name\"\n";
+    let manifest = "[model]\nname = \"no/name\"\n";
     let server = Server::start(move |_, request, out| match (is_listing(request), request.line.contains("model.toml")) {
         (true, _) => listed(out, &[("/models/t%20y/model.onnx", network().len(), "v1"), ("/models/t%20y/model.toml", manifest.len(), "v1")]),
         (false, true) => whole(out, manifest.as_bytes()),
@@ -185,6 +197,6 @@ fn names_that_no_model_can_have_are_told_as_for_a_folder() {
     });
     let (client, url) = (Client::new(), format!("{}/models", server.url()));
     let said = refusal(serve(&client, &url));
-    let expected = "expected 1 to 128 letters, digits, \".\", \"_\" and \"-\", with no \".\" in front";
-    assert_eq!(said, format!("senet: cannot load the models: {url}/t y/model.toml: model.name is \"no name\", {expected}\n"));
+    let expected = "expected 1 to 255 bytes without \"/\" and control characters, with no \".\" in front";
+    assert_eq!(said, format!("senet: cannot load the models: {url}/t y/model.toml: model.name is \"no/name\", {expected}\n"));
 }

@@ -56,7 +56,7 @@ mod tests {
     use crate::image::Limits;
     use crate::inference::LoadOptions;
     use crate::kernels::Simd;
-    use crate::model::{Files, Lifecycle};
+    use crate::model::{Files, Lifecycle, LoadLimits};
 
     async fn out_of_order() {
         panic!("the handler is out of order");
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_as_an_internal_error() {
-        let files = Files { models: None, named: vec![], options: LoadOptions::default() };
+        let files = Files { models: None, named: vec![], options: LoadOptions::default(), limits: LoadLimits::default() };
         let models = Lifecycle::new(files, vec![]);
         let state = AppState::new(HttpConfig::default(), AdmissionConfig::default(), Limits::default(), Simd::detect(), models).unwrap();
         let state = Arc::new(state);

@@ -16,9 +16,9 @@ pub(crate) async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// This replica answers now.
-pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Result<&'static str, Problem> {
-    state.ready().map(|()| "ready\n")
+/// This replica answers now; which models it does not answer for yet is said too.
+pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Result<String, Problem> {
+    state.ready().map(|()| state.pending().map_or_else(|| "ready\n".to_owned(), |pending| format!("ready; {pending}\n")))
 }
 
 #[derive(Serialize)]
@@ -27,6 +27,8 @@ struct Health {
     version: &'static str,
     uptime_seconds: u64,
     models: Vec<Served>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<String>,
     workers: usize,
     queue: Queue,
 }
@@ -45,10 +47,12 @@ struct Queue {
 
 /// A summary for people; 503 whenever `/readyz` says so.
 pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
+    let is_ready = state.ready().is_ok();
     let status = match state.phase() {
-        Phase::Starting => "starting",
-        Phase::Ready => "ready",
         Phase::Draining | Phase::Stopping => "draining",
+        _ if is_ready => "ready",
+        Phase::Starting => "starting",
+        Phase::Ready => "not_ready",
     };
     let models = state.registry().models().iter().map(|m| Served { name: m.name().to_owned(), version: m.version().to_owned() }).collect();
     let health = Health {
@@ -56,10 +60,11 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: state.started.elapsed().as_secs(),
         models,
+        pending: state.pending(),
         workers: state.pool.workers(),
         queue: Queue { depth: state.pool.queue_depth(), limit: state.pool.capacity() - state.pool.workers() },
     };
-    let code = if state.ready().is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(health)).into_response()
 }
 

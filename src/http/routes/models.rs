@@ -12,7 +12,7 @@ use super::name::Name;
 use crate::excerpt::excerpt;
 use crate::http::parameters::{invalid_parameter, once, pairs, unknown};
 use crate::http::problem::Problem;
-use crate::http::state::AppState;
+use crate::http::state::{AppState, Phase};
 use crate::model::{self, ControlError, Description, Entry, Lifecycle, NotServed};
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub(crate) async fn describe_model(State(state): State<Arc<AppState>>, Name(name
 fn describe(state: &AppState, index: usize, entry: Entry) -> Listed {
     let Entry { name, state: last, served, error, .. } = entry;
     Listed {
-        ready: served.is_some() && state.ready().is_ok(),
+        ready: served.is_some() && state.phase() < Phase::Draining,
         facts: served.map_or(Facts::Expected { name }, |model| Facts::Served(Box::new(model.describe()))),
         default: index == 0,
         state: last,

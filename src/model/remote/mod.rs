@@ -20,12 +20,12 @@ pub use error::StoreError;
 use self::blobs::{Blobs, Key};
 use self::listing::{Folder, Listing, Object};
 use self::store::Store;
-use super::Model;
 use super::error::ModelError;
 use super::files::usable_name;
 use super::location::{Location, split_version};
 use super::manifest::Manifest;
 use super::source::{Candidate, Pins, Source};
+use super::{LoadLimits, Model};
 use crate::inference::LoadOptions;
 use crate::{text_file, toml_file};
 
@@ -45,6 +45,8 @@ pub struct RemoteConfig {
     pub named: Vec<String>,
     /// How each is loaded.
     pub options: LoadOptions,
+    /// What that may cost, the fetch aside.
+    pub limits: LoadLimits,
 }
 
 /// Models in an object store.
@@ -55,6 +57,7 @@ pub struct Remote {
     blobs: Blobs,
     named: Vec<String>,
     options: LoadOptions,
+    limits: LoadLimits,
     /// By place, what the last look found of each model.
     found: Mutex<Option<HashMap<String, Result<Folder, StoreError>>>>,
 }
@@ -65,8 +68,8 @@ impl Remote {
     /// # Errors
     /// [`StoreError::Address`] and [`StoreError::Setting`].
     pub fn new(config: RemoteConfig) -> Result<Self, StoreError> {
-        let RemoteConfig { url, cache, patience, named, options } = config;
-        Ok(Self { store: Store::open(&url, patience)?, blobs: Blobs::new(cache), named, options, found: Mutex::default() })
+        let RemoteConfig { url, cache, patience, named, options, limits } = config;
+        Ok(Self { store: Store::open(&url, patience)?, blobs: Blobs::new(cache), named, options, limits, found: Mutex::default() })
     }
 
     /// What the store has. At the first look an earlier listing will do where the store does not answer.
@@ -173,7 +176,7 @@ impl Source for Remote {
             Location::Folder { version, .. } => version,
             _ => None,
         };
-        let model = Model::load(&Location::Folder { path: root.clone(), version }, self.options);
+        let model = self.limits.load(&Location::Folder { path: root.clone(), version }, self.options);
         // Whoever reads the error knows the model by its address.
         let model = model.map_err(|error| StoreError::Model(error.to_string().replace(&root.display().to_string(), place)))?;
         drop(view);

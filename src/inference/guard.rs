@@ -1,0 +1,82 @@
+//! Calls into tract: what it says of a failure becomes one sentence, and its panics are failures too.
+//!
+//! Its importer and its operators index and unwrap on graphs that are not as they should be.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tract_onnx::prelude::*;
+
+use super::EngineError;
+
+/// Characters of a reason, which may quote the file.
+const MAX_REASON: usize = 400;
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread becomes the error of a model, which says it: nobody else needs to.
+#[cfg(feature = "server")]
+pub(crate) fn panics_are_answered() -> bool {
+    GUARDED.get()
+}
+
+/// Runs a part of the import.
+///
+/// # Errors
+/// [`EngineError::Import`].
+pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
+    caught(import, "the graph is not consistent").map_err(EngineError::Import)
+}
+
+/// Runs the network.
+///
+/// # Errors
+/// [`EngineError::Run`].
+pub(super) fn guard_run<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
+    caught(run, "an operator panicked").map_err(EngineError::Run)
+}
+
+fn caught<T>(work: impl FnOnce() -> TractResult<T>, panicked: &str) -> Result<T, String> {
+    let before = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    match result {
+        Ok(result) => result.map_err(|error| one_line(&format!("{error:#}"))),
+        Err(panic) => Err(match words(panic.as_ref()) {
+            "" => panicked.to_owned(),
+            words => format!("{panicked}: {}", one_line(words)),
+        }),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
+}
+
+/// `text` in one line, cut where it is long.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
+    if text.chars().nth(MAX_REASON).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::tract_core::internal::*;
+
+    use super::*;
+
+    #[test]
+    fn panics_and_long_texts_are_short_sentences() {
+        let panicked = guard::<()>(|| panic!("index\nout of {}", "bounds")).unwrap_err();
+        assert_eq!(panicked.to_string(), "not a usable ONNX model: the graph is not consistent: index out of bounds");
+        assert!(!GUARDED.get());
+        let long = guard::<()>(|| bail!("x".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(long.ends_with("x…") && long.len() < 2 * MAX_REASON, "{} bytes", long.len());
+    }
+}

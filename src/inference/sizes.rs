@@ -1,0 +1,73 @@
+//! Bounds on the values inside a network: follows their shapes through the graph, and refuses one that no classifier needs.
+
+use tract_onnx::prelude::tract_itertools::Itertools;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_hir::infer::{DimFact, Factoid};
+
+use super::shown;
+
+/// Bytes of one value inside a network.
+const MAX_BYTES: u64 = 1 << 31;
+
+/// Infers what every node yields, in the order of the graph, before tract's own analysis.
+///
+/// tract keeps sizes that do not agree as a formula and goes on; what follows makes a longer formula of it each time, so that the analysis of a
+/// graph of ten nodes does not end.
+///
+/// # Errors
+/// For sizes that do not agree or are below zero, and values of more than [`MAX_BYTES`], by the node's name.
+pub(super) fn follow(model: &mut InferenceModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        follow_node(model, id).with_context(|| format!("{} {}", model.node(id).op.name(), shown(&model.node(id).name)))?;
+    }
+    Ok(())
+}
+
+fn follow_node(model: &mut InferenceModel, id: usize) -> TractResult<()> {
+    let observed = model.node(id).op.observe_outlets(model, model.node(id))?;
+    let observed = observed.iter().map(|outlet| model.outlet_fact(*outlet).cloned()).collect::<TractResult<TVec<_>>>()?;
+    let cloned = |facts: TVec<&InferenceFact>| facts.into_iter().cloned().collect::<TVec<_>>();
+    let (inputs, outputs) = (cloned(model.node_input_facts(id)?), cloned(model.node_output_facts(id)?));
+    let op = &mut model.node_mut(id).op;
+    let (_, inferred, _) = op.infer(inputs.iter().collect(), outputs.iter().collect(), observed.iter().collect())?;
+    for (slot, (old, new)) in outputs.iter().zip(&inferred).enumerate() {
+        let fact = old.unify(new)?;
+        let dims: TVec<TDim> = fact.shape.dims().filter_map(DimFact::concretize).collect();
+        check(&dims, fact.datum_type.concretize())?;
+        model.set_outlet_fact(OutletId::new(id, slot), fact)?;
+    }
+    Ok(())
+}
+
+/// As [`follow`], for a graph whose shapes are known.
+///
+/// # Errors
+/// As [`follow`].
+pub(super) fn check_all(model: &TypedModel) -> TractResult<()> {
+    for node in model.nodes() {
+        for output in &node.outputs {
+            let fact = &output.fact;
+            check(&fact.shape.to_tvec(), Some(fact.datum_type)).with_context(|| format!("{} {}", node.op.name(), shown(&node.name)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sizes that values decide are passed over.
+fn check(dims: &[TDim], datum_type: Option<DatumType>) -> TractResult<()> {
+    let mut bytes = datum_type.map_or(1, |datum_type| datum_type.size_of() as u64);
+    for dim in dims {
+        match dim {
+            TDim::Broadcast(terms) if terms.iter().all(|term| term.to_i64().is_ok()) => {
+                bail!("its inputs have sizes of {}, expected equal ones, or 1", terms.iter().join(" and "));
+            }
+            _ => {}
+        }
+        let Ok(size) = dim.to_i64() else { continue };
+        let Ok(size) = u64::try_from(size) else { bail!("it yields a size of {size}, expected none below 0") };
+        bytes = bytes.saturating_mul(size);
+    }
+    ensure!(bytes <= MAX_BYTES, "it yields {bytes} bytes, expected at most {MAX_BYTES}");
+    Ok(())
+}
