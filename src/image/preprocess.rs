@@ -26,8 +26,9 @@ pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
 /// # Panics
 /// When `picture` is a part that lacks pixels which are [`needed`].
 pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32> {
-    let mut tensor = vec![0.0; 3 * contract.size.iter().map(|side| *side as usize).product::<usize>()];
-    preprocess_into(picture, contract, contract.layout.into(), &mut tensor);
+    let arrangement = Arrangement::from(contract.layout);
+    let mut tensor = vec![0.0; arrangement.len(contract.size)];
+    preprocess_into(picture, contract, arrangement, &mut tensor);
     tensor
 }
 
@@ -45,9 +46,14 @@ pub enum Arrangement {
 
 impl Arrangement {
     /// The number of values of a picture of `[height, width]`, border included.
+    ///
+    /// # Panics
+    /// When it is larger than any number.
     pub fn len(self, size: [u32; 2]) -> usize {
         let border = if let Self::Pixels { border } = self { border } else { 0 };
-        3 * size.map(|side| side as usize + 2 * border).iter().product::<usize>()
+        let sides = size.map(|side| border.checked_mul(2)?.checked_add(side as usize));
+        let values = sides.into_iter().try_fold(3usize, |values, side| values.checked_mul(side?));
+        values.unwrap_or_else(|| panic!("a picture of {size:?} pixels has no such arrangement as {self:?}"))
     }
 }
 
@@ -245,6 +251,16 @@ mod tests {
                 preprocess_into(picture(), &contract, Arrangement::Pixels { border }, &mut tensor);
                 assert_eq!(tensor, expected, "{contract:?}, {border}");
             }
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_memory_has_are_a_panic() {
+        assert_eq!(Arrangement::Pixels { border: 2 }.len([3, 5]), 3 * 7 * 9);
+        // Three times the product would wrap to 2, and twice the border to nothing.
+        let too_large = [(Arrangement::Planes, [0xaaaa_aaab, 0x8000_0002]), (Arrangement::Pixels { border: 1 << 63 }, [1, 1])];
+        for (arrangement, size) in too_large {
+            assert!(std::panic::catch_unwind(|| arrangement.len(size)).is_err(), "{arrangement:?} of {size:?}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Lowering a model to the kernels on maps: every part of it that they can run becomes one operator.
 
 mod draft;
+#[cfg(test)]
+mod hostile;
 mod operator;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

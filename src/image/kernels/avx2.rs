@@ -69,7 +69,8 @@ fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, target: &mut [u8]) {
             let lower = _mm256_shuffle_epi8(four, lower);
             let upper = _mm256_shuffle_epi8(_mm256_add_epi32(four, carry), upper);
             for row in 0..ROWS {
-                // SAFETY: the row has `reach` bytes as asserted, which by its definition are at least these sixteen and all before them.
+                // SAFETY: the row has `reach` bytes, as asserted above in release too, which by its definition, that does not wrap, are at least these
+                // sixteen and all before them.
                 let bytes = unsafe { _mm_loadu_si128(rows[row].as_ptr().add(first + 12 * at).cast()) };
                 let pair = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), pairs);
                 lower_sums[row] = _mm256_add_epi32(lower_sums[row], _mm256_madd_epi16(pair, lower));

@@ -80,10 +80,10 @@ impl Lanes {
             // By sample, its sources and their weights.
             let sources = (start..end).map(|sample| {
                 let (first, weights) = pixels[sample / 3];
-                weights.as_flattened().iter().enumerate().map(move |(at, weight)| (first + 3 * at + sample % 3, *weight))
+                weights.as_flattened().iter().enumerate().map(move |(at, weight)| (first.saturating_add(3 * at + sample % 3), *weight))
             });
             let used = || sources.clone().flatten().filter(|(_, weight)| *weight != 0).map(|(byte, _)| byte);
-            let (first, end) = (used().min().unwrap_or(0), used().max().map_or(0, |last| last + 1));
+            let (first, end) = (used().min().unwrap_or(0), used().max().map_or(0, |last| last.saturating_add(1)));
             if end - first > 64 {
                 return None;
             }
@@ -115,7 +115,8 @@ fn filter_rows(rows: [&[u8]; ROWS], taps: &Taps, lanes: &Lanes, target: &mut [u8
         let wanted = u64::MAX.checked_shr(64 - vector.bytes as u32).unwrap_or(0);
         let mut bytes = [_mm512_setzero_si512(); ROWS];
         for (bytes, row) in bytes.iter_mut().zip(rows) {
-            // SAFETY: no byte is read that is not wanted, and those lie before the taps' reach, up to which the row has them, as asserted.
+            // SAFETY: no byte is read that is not wanted, and those lie before the taps' reach, up to which the row has them, as asserted above in
+            // release too; neither wraps.
             *bytes = unsafe { _mm512_maskz_loadu_epi8(wanted, row.as_ptr().add(vector.first).cast()) };
         }
         let mut lower_sums = [_mm512_set1_epi32(ROUNDING); ROWS];

@@ -33,7 +33,7 @@ pub(super) struct Taps {
     places: Vec<(usize, usize)>,
     /// The weights of all pixels, one after the other.
     weights: Vec<Four>,
-    /// The largest of all pixels' first byte, twelve bytes for each of its fours, and four more.
+    /// The largest of all pixels' first byte, twelve bytes for each of its fours, and four more; `usize::MAX`, which no row has, where it would be larger.
     reach: usize,
     /// All of it as AVX-512 takes it, where there is AVX-512, and it can.
     #[cfg(target_arch = "x86_64")]
@@ -51,11 +51,11 @@ impl Taps {
             lanes: None,
         };
         for (sources, weights) in pixels {
-            let (first, before) = (3 * sources.start, taps.weights.len());
+            let (first, before) = (sources.start.saturating_mul(3), taps.weights.len());
             taps.weights.extend(weights.chunks(4).map(|some| std::array::from_fn(|at| some.get(at).copied().unwrap_or(0))));
             let fours = taps.weights.len() - before;
             taps.places.push((first, fours));
-            taps.reach = taps.reach.max(first + 12 * fours + 4);
+            taps.reach = taps.reach.max(first.saturating_add(12 * fours + 4));
         }
         #[cfg(target_arch = "x86_64")]
         if matches!(Kernels::detect(), Kernels::Avx512(_)) {
@@ -155,8 +155,11 @@ impl Kernels {
     /// The weighted sum of as many rows as there are `weights`, each `stride` samples behind the one before and as long as `target`.
     ///
     /// # Panics
-    /// When the `samples` end within a row.
+    /// When the `samples` end before the last row does.
     pub(super) fn sum_rows(self, samples: &[u8], stride: usize, weights: &[i32], target: &mut [u8]) {
+        let end = stride.checked_mul(weights.len().saturating_sub(1)).and_then(|last| last.checked_add(target.len()));
+        let has_all = weights.is_empty() || target.is_empty() || end.is_some_and(|end| end <= samples.len());
+        assert!(has_all, "{} samples for {} rows of {}, {stride} apart", samples.len(), weights.len(), target.len());
         match self {
             Self::Scalar => scalar::sum_rows(samples, stride, weights, target),
             #[cfg(target_arch = "x86_64")]

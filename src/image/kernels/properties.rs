@@ -113,6 +113,28 @@ fn rounded(products: impl Iterator<Item = (u8, i32)>) -> u8 {
     (wrapped >> 22).clamp(0, 255) as u8
 }
 
+/// Places up to the limits of `usize`.
+fn any_place() -> impl Strategy<Value = usize> {
+    let near_a_part = (1..20_usize, 0..9_usize).prop_map(|(parts, less)| (usize::MAX / parts).wrapping_sub(less));
+    prop_oneof![near_a_part, any::<usize>(), 0..40_usize]
+}
+
+proptest! {
+    #[test]
+    fn taps_at_any_place_are_a_panic_or_right(start in any_place(), weights in vec(any::<i32>(), 0..9), stride in any_place()) {
+        let (samples, pixel) = ([1; 60], (start, weights));
+        let taps = taps(std::slice::from_ref(&pixel));
+        for kernels in [Kernels::Scalar].into_iter().chain(others()) {
+            let filtered = std::panic::catch_unwind(|| kernels.filter_rows([&samples; ROWS], &taps, &mut [0; 3 * ROWS]));
+            prop_assert_eq!(filtered.is_ok(), taps.reach() <= samples.len(), "{:?}", kernels);
+            prop_assert!(filtered.is_err() || start <= 20);
+            let summed = std::panic::catch_unwind(|| kernels.sum_rows(&samples, stride, &pixel.1, &mut [0; 7]));
+            let end = (pixel.1.len().max(1) as u128 - 1) * stride as u128 + 7;
+            prop_assert_eq!(summed.is_ok(), pixel.1.is_empty() || end <= 60, "{:?}", kernels);
+        }
+    }
+}
+
 #[test]
 fn no_byte_is_read_that_a_row_need_not_have() {
     let taps = taps(&[(3, vec![1 << 22; 4]), (0, vec![])]);

@@ -205,7 +205,7 @@ impl<'a> MapMut<'a> {
     /// When the map has more pixels, or none.
     pub fn into_pixel(self) -> &'a mut [f32] {
         assert_eq!((self.layout.pixels(), self.pixels.len()), (1, 1), "pixels of {:?}", self.layout);
-        // SAFETY: it is this part's pixel, and this part is given up for it.
+        // SAFETY: it is this part's pixel, as asserted, and this part is given up for it.
         unsafe { self.slice(0, 0..1) }
     }
 
@@ -259,7 +259,7 @@ impl<'a> MapMut<'a> {
     /// When the pixel is not in this part.
     pub(in crate::kernels) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
         assert!(self.contains(y, x), "pixel ({y}, {x}) of {self:?}");
-        // SAFETY: it is this part's pixel, and lent as long as this part is.
+        // SAFETY: it is this part's pixel, as asserted, and lent as long as this part is.
         unsafe { self.slice(y, x..x + 1) }
     }
 
@@ -286,7 +286,7 @@ impl<'a> MapMut<'a> {
         if columns.is_empty() {
             return &mut [];
         }
-        // SAFETY: they are this part's pixels, with all that lies between them, and lent as long as this part is.
+        // SAFETY: they are this part's pixels, as asserted, with all that lies between them, and lent as long as this part is.
         unsafe { self.slice(y, columns) }
     }
 

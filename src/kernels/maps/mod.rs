@@ -8,7 +8,7 @@ mod convolution;
 #[cfg(test)]
 mod hostile;
 mod layout;
-mod limits;
+pub mod limits;
 mod linear;
 mod nonlinearity;
 mod pages;
