@@ -13,7 +13,7 @@ pub struct HttpConfig {
     /// Whether models may be loaded and unloaded at `admin_addr`.
     pub model_control: bool,
     /// Largest request body, bytes; a larger one is answered 413, from its declared length where it has one. The bodies of all
-    /// requests together hold at most sixteen times as much; what exceeds that is answered 429.
+    /// requests, and their answers above 64 KiB, together hold at most sixteen times as much; what exceeds that is answered 429.
     pub max_body_bytes: u64,
     /// Most images in one multipart or JSON body; never more than the workers and the queue hold together.
     pub max_images_per_request: usize,

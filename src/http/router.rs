@@ -14,11 +14,14 @@ use crate::excerpt::excerpt;
 
 /// What is answered at the address of requests; `/metrics` too, unless there is an address for operators.
 pub fn router(state: &Arc<AppState>) -> Router {
-    let routes = probes()
-        .route("/", get(|| async { Redirect::temporary("/docs") }))
+    let work = Router::new()
         .route("/v1/classify", post(routes::classify))
         .route("/v1/models", get(routes::list_models))
-        .route("/v1/models/{name}", get(routes::describe_model))
+        .route("/v1/models/{name}", get(routes::describe_model));
+    // Metrics are answered whatever others hold.
+    let routes = probes()
+        .merge(middleware::count_large_answers(work, state))
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/openapi.json", get(routes::openapi))
         .route("/docs", get(routes::docs))
         .route("/problems", get(routes::list_problems))

@@ -30,13 +30,17 @@ pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rout
         .layer(from_fn(request_id::assign))
         .layer(from_fn(access_log::record))
         .layer(from_fn_with_state(Arc::clone(state), metrics::count))
-        .layer(from_fn_with_state(Arc::clone(state), large_answer::hold))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn_with_state(Arc::clone(state), deadline::enforce))
         .layer(from_fn_with_state(Arc::clone(state), body_limit::refuse))
         // The limits of ours are in their place.
         .layer(DefaultBodyLimit::disable());
     routes.layer(layers)
+}
+
+/// Counts what `routes` answer, where it is large.
+pub(super) fn count_large_answers(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Router<Arc<AppState>> {
+    routes.route_layer(from_fn_with_state(Arc::clone(state), large_answer::hold))
 }
 
 /// The words and the place of a panic are in the log already, under the same request id.
