@@ -1,8 +1,14 @@
 //! The life of the service: bind, load, serve, drain.
 
 mod connections;
+mod descriptors;
 mod exchange;
 mod lingering;
+mod places;
+mod progress;
+mod socket;
+mod stops;
+mod throttle;
 
 use std::future::pending;
 use std::io;
@@ -15,10 +21,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 
-use self::exchange::Exchange;
+use self::connections::Address;
+pub use self::stops::{Signals, Stops};
+use self::throttle::Throttle;
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig};
 use crate::http::{AppState, Phase, StartError, admin_router, router};
 use crate::image::Limits;
@@ -68,6 +76,9 @@ pub enum ServeError {
     /// Loading the models panicked.
     #[error("cannot load the models: the loading thread panicked")]
     LoadPanicked,
+    /// It was told to stop for the third time, with requests under way.
+    #[error("told to stop three times: ended without waiting for the requests under way")]
+    GivenUp,
 }
 
 /// A service whose addresses are bound, and which answers nothing yet.
@@ -101,23 +112,23 @@ impl Server {
         self.config.http.admin_addr
     }
 
-    /// Answers the probes at once, loads `models`, becomes ready when all were tried, and drains when `shutdown` resolves. SIGHUP, and
-    /// `watch` of the configuration, then look for new and changed models.
+    /// Answers the probes at once, loads `models`, becomes ready when all were tried, and drains when it is told to stop. Told a second time, it
+    /// ends the grace; a third time, it ends at once. SIGHUP, and `watch` of the configuration, then look for new and changed models.
     ///
     /// # Errors
-    /// [`ServeError::Start`] and [`ServeError::State`], and [`ServeError::Load`] as soon as [`Lifecycle::start`] fails.
-    pub async fn run(self, models: Lifecycle, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    /// [`ServeError::Start`] and [`ServeError::State`], [`ServeError::Load`] as soon as [`Lifecycle::start`] fails, and [`ServeError::GivenUp`].
+    pub async fn run(self, models: Lifecycle, mut stops: impl Stops) -> Result<(), ServeError> {
         let Self { config, http, admin } = self;
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Start)?;
         let state = Arc::new(AppState::new(config.http.clone(), config.admission, config.limits, config.simd, models)?);
         let (finish, finishing) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let exchange = |router| Exchange { router, state: Arc::clone(&state) };
-        listeners.spawn(connections::answer(http, exchange(router(&state)), config.http.clone(), finishing.clone()));
+        let address = |name, router| Address { name, router, state: Arc::clone(&state), unreadable: Throttle::default() };
+        descriptors::provide(&config.http, if admin.is_some() { 2 } else { 1 });
+        listeners.spawn(connections::answer(http, address("http", router(&state)), finishing.clone()));
         if let Some(admin) = admin {
-            listeners.spawn(connections::answer(admin, exchange(admin_router(&state)), config.http.clone(), finishing));
+            listeners.spawn(connections::answer(admin, address("admin", admin_router(&state)), finishing));
         }
-        let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {
             loaded = in_background(state.models(), Lifecycle::start) => {
                 loaded.ok_or(ServeError::LoadPanicked)??;
@@ -125,13 +136,12 @@ impl Server {
                 info!(models = state.registry().models().len(), "ready");
                 tokio::select! {
                     () = keep_up(state.models(), hangup, config.watch) => {}
-                    () = &mut shutdown => {}
+                    () = stops.next() => {}
                 }
             }
-            () = &mut shutdown => {}
+            () = stops.next() => {}
         }
-        drain(state, config.drain, &finish, listeners).await;
-        Ok(())
+        drain(state, config.drain, &finish, listeners, stops).await
     }
 }
 
@@ -141,8 +151,7 @@ impl Server {
 /// As [`Server::bind`] and [`Server::run`].
 pub async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError> {
     let server = Server::bind(config).await?;
-    let shutdown = shutdown_signal()?;
-    server.run(models, shutdown).await
+    server.run(models, Signals::install()?).await
 }
 
 /// Looks for new and changed models at every SIGHUP and every `interval`; never ends.
@@ -167,21 +176,6 @@ async fn keep_up(models: &Arc<Lifecycle>, mut hangup: Signal, interval: Option<D
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT; the handlers are in place when this returns.
-///
-/// # Errors
-/// [`ServeError::Start`] when the handlers cannot be installed.
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>, ServeError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Listens at `addr`, and writes the port into it that the system chose.
 async fn listen(addr: &mut SocketAddr) -> Result<TcpListener, ServeError> {
     let fail = |source| ServeError::Bind { addr: *addr, source };
@@ -204,22 +198,50 @@ async fn in_background<T: Send + 'static>(models: &Arc<Lifecycle>, work: fn(&Lif
 }
 
 /// Readiness first, then new connections, then the requests under way, then the workers; `config.deadline` bounds what follows the grace.
-async fn drain(state: Arc<AppState>, config: DrainConfig, finish: &watch::Sender<bool>, mut listeners: JoinSet<()>) {
+async fn drain(
+    state: Arc<AppState>,
+    config: DrainConfig,
+    finish: &watch::Sender<bool>,
+    mut listeners: JoinSet<()>,
+    mut stops: impl Stops,
+) -> Result<(), ServeError> {
     // A service that never was ready has nobody to warn; one that has what it requires is ready while other models are loaded.
     let grace = if state.phase() == Phase::Starting && state.ready().is_err() { Duration::ZERO } else { config.grace };
     info!(grace_seconds = grace.as_secs_f64(), "draining");
     state.advance(Phase::Draining);
-    sleep(grace).await;
+    let mut told = 1;
+    tokio::select! {
+        () = sleep(grace) => {}
+        () = stops.next() => {
+            told += 1;
+            info!("told to stop again: the grace ends");
+        }
+    }
     state.advance(Phase::Stopping);
     finish.send_replace(true);
     let end = Instant::now() + config.deadline;
-    let all_answered = timeout_at(end, async { while listeners.join_next().await.is_some() {} }).await.is_ok();
+    let all_answered = tokio::select! {
+        answered = timeout_at(end, async { while listeners.join_next().await.is_some() {} }) => answered.is_ok(),
+        () = told_three_times(told, &mut stops) => {
+            listeners.shutdown().await;
+            let _joined = timeout(JOIN_AT_LEAST, join_workers(state)).await.is_ok();
+            return Err(ServeError::GivenUp);
+        }
+    };
     if !all_answered {
         warn!(deadline_seconds = config.deadline.as_secs_f64(), "the deadline passed with requests under way; they are dropped");
         listeners.shutdown().await;
     }
     let workers_joined = timeout_at(end.max(Instant::now() + JOIN_AT_LEAST), join_workers(state)).await.is_ok();
     info!(all_answered, workers_joined, "stopped");
+    Ok(())
+}
+
+/// Resolves with the third time, of which `told` have been.
+async fn told_three_times(told: u32, stops: &mut impl Stops) {
+    for _ in told..3 {
+        stops.next().await;
+    }
 }
 
 /// Drops the state, whose last owner joins the workers. That blocks, and may do so for long where a network runs, so it has a thread that the

@@ -15,7 +15,7 @@ use super::zoo::Listener;
 use crate::config::{AdmissionConfig, DrainConfig, HttpConfig, HumanDuration};
 use crate::inference::LoadOptions;
 use crate::model::{Candidate, Files, Lifecycle, Location, Model, ModelError, Pins, Source};
-use crate::server::{ServeError, Server, ServerConfig, shutdown_signal};
+use crate::server::{ServeError, Server, ServerConfig, Signals};
 
 /// Answer over HTTP: POST a picture to /v1/classify, read /docs
 ///
@@ -73,13 +73,19 @@ struct Http {
     /// How long a client may take to send a request's head
     #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().header_timeout.into(), value_parser = some_time)]
     header_timeout: HumanDuration,
+    /// How long a connection may be without a request; load balancers, which commonly take 60s, should close it first
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().idle_timeout.into(), value_parser = some_time)]
+    idle_timeout: HumanDuration,
     /// How long a client may take to send a request's body
     #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().body_timeout.into(), value_parser = some_time)]
     body_timeout: HumanDuration,
+    /// How long a client may take nothing of its answer
+    #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().send_timeout.into(), value_parser = some_time)]
+    send_timeout: HumanDuration,
     /// How long a request may take from its head to its answer
     #[arg(long, value_name = "TIME", default_value_t = HttpConfig::default().request_timeout.into(), value_parser = some_time)]
     request_timeout: HumanDuration,
-    /// Most open connections
+    /// Most open connections; beyond them the probes are still answered
     #[arg(long, value_name = "N", default_value_t = HttpConfig::default().max_connections, value_parser = whole(1usize..=1_000_000))]
     max_connections: usize,
 }
@@ -121,6 +127,8 @@ impl From<Http> for HttpConfig {
             max_body_bytes: args.max_body_bytes,
             max_images_per_request: args.max_images_per_request,
             header_timeout: args.header_timeout.0,
+            idle_timeout: args.idle_timeout.0,
+            send_timeout: args.send_timeout.0,
             body_timeout: args.body_timeout.0,
             request_timeout: args.request_timeout.0,
             max_connections: args.max_connections,
@@ -152,8 +160,7 @@ async fn serve(config: ServerConfig, models: Lifecycle) -> Result<(), ServeError
     if let Some(addr) = server.admin_addr() {
         info!(%addr, "operators are answered at http://{addr}");
     }
-    let shutdown = shutdown_signal()?;
-    server.run(models, shutdown).await
+    server.run(models, Signals::install()?).await
 }
 
 /// The log hears of the steps of a download.

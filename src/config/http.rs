@@ -17,13 +17,18 @@ pub struct HttpConfig {
     pub max_body_bytes: u64,
     /// Most images in one multipart or JSON body; never more than the workers and the queue hold together.
     pub max_images_per_request: usize,
-    /// How long a client may take to send a request's head, and to begin the next one on a kept connection.
+    /// How long a client may take to send a request's head, from its first byte; the first one of a connection from its beginning.
     pub header_timeout: Duration,
+    /// How long a connection may be without a request. Longer than the load balancer's own limit, which is 60 s with most: one that
+    /// sends a request while this side closes the connection loses it.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer that is being sent to it.
+    pub send_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
     /// How long a request may take from its head to its answer.
     pub request_timeout: Duration,
-    /// Most open connections at each address; further ones wait to be accepted.
+    /// Most open connections at each address. Of further ones the probes are answered, and a few others wait for a place.
     pub max_connections: usize,
 }
 
@@ -36,6 +41,8 @@ impl Default for HttpConfig {
             max_body_bytes: 16 << 20,
             max_images_per_request: 16,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            send_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_connections: 1024,

@@ -9,7 +9,10 @@ mod problem;
 mod router;
 mod routes;
 mod state;
+mod unreadable;
 mod upload;
 
+pub(crate) use middleware::{NoPlace, is_probe};
 pub use router::{admin_router, router};
 pub use state::{AppState, Phase, StartError};
+pub(crate) use unreadable::UnreadableHead;

@@ -16,6 +16,7 @@ const MAX_DETAIL: usize = 4000;
 /// The types of problems; each has a page at `/problems/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    InvalidHead,
     InvalidParameter,
     InvalidBody,
     UnknownModel,
@@ -23,12 +24,14 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     BodyTimeout,
     BodyTooLarge,
+    UriTooLong,
     UnsupportedFormat,
     UnsupportedEncoding,
     UndecodableImage,
     ImageTooLarge,
     LoadFailed,
     Overloaded,
+    HeadTooLarge,
     NotReady,
     Draining,
     DeadlineExceeded,
@@ -49,7 +52,8 @@ pub(crate) struct Facts {
 
 impl Kind {
     /// Every type, in the order of their statuses.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
+        Self::InvalidHead,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::UnknownModel,
@@ -57,12 +61,14 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::BodyTooLarge,
+        Self::UriTooLong,
         Self::UnsupportedFormat,
         Self::UnsupportedEncoding,
         Self::UndecodableImage,
         Self::ImageTooLarge,
         Self::LoadFailed,
         Self::Overloaded,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::NotReady,
         Self::Draining,
@@ -72,6 +78,26 @@ impl Kind {
     /// What is said of it.
     pub(crate) fn facts(self) -> Facts {
         let (name, status, title, meaning) = match self {
+            Self::InvalidHead => (
+                "invalid-head",
+                StatusCode::BAD_REQUEST,
+                "Invalid head",
+                "The request line or a header field is not HTTP/1.1, or there is not exactly one header Host. The connection is closed where the \
+                 head could not be read. Clients that speak TLS or HTTP/2 need a proxy before this service.",
+            ),
+            Self::UriTooLong => (
+                "uri-too-long",
+                StatusCode::URI_TOO_LONG,
+                "URI too long",
+                "The request's path and query have more than 65,534 bytes. The connection is closed. Options may stand in the body.",
+            ),
+            Self::HeadTooLarge => (
+                "head-too-large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Head too large",
+                "The request line and the header fields are far above 64 KiB, or there are more than 100 fields. The connection is closed. Send fewer or \
+                 shorter cookies and headers.",
+            ),
             Self::InvalidParameter => (
                 "invalid-parameter",
                 StatusCode::BAD_REQUEST,
@@ -151,7 +177,7 @@ impl Kind {
                 StatusCode::TOO_MANY_REQUESTS,
                 "Overloaded",
                 "Every worker is busy and the queue is full, so that no work was done; or the bodies and answers of other requests hold all the \
-                 memory that there is for them. Try again after the number of seconds in the header Retry-After, \
+                 memory that there is for them, or all connections are in use. Try again after the number of seconds in the header Retry-After, \
                  or add replicas.",
             ),
             Self::NotReady => (

@@ -31,7 +31,7 @@ pub enum Phase {
     Ready,
     /// Requests are still answered, but load balancers are told to look elsewhere.
     Draining,
-    /// Requests under way are finished, new ones refused.
+    /// No connection is accepted any more; what has come is answered.
     Stopping,
 }
 
@@ -129,8 +129,8 @@ impl AppState {
     pub(crate) fn accepts_work(&self) -> Result<(), Problem> {
         match self.phase() {
             Phase::Starting if self.registry().models().is_empty() => Err(self.starting()),
-            Phase::Starting | Phase::Ready | Phase::Draining => Ok(()),
-            Phase::Stopping => Err(draining()),
+            // A request that comes when the grace ends was sent before its client could know.
+            Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping => Ok(()),
         }
     }
 

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONNECTION, EXPECT};
-use axum::http::{HeaderMap, HeaderValue, Request, Version};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, Version};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -23,7 +21,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::http::{AppState, Phase};
+use super::connections::Address;
+use super::places::Place;
+use super::progress::{Progress, UnderWay};
+use crate::http::{NoPlace, Phase, is_probe};
 
 /// Of a body that no handler read, beyond which its connection is closed instead: as much as one picture, which takes less time than a new connection.
 const REST_BYTES: usize = 1 << 20;
@@ -33,35 +34,68 @@ const REST_WITHIN: Duration = Duration::from_secs(1);
 /// Answers the requests of one connection.
 #[derive(Clone)]
 pub(super) struct Exchange {
-    pub(super) router: Router,
-    pub(super) state: Arc<AppState>,
+    pub(super) address: Arc<Address>,
+    pub(super) place: Arc<Place>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Service<Request<Incoming>> for Exchange {
-    type Response = Response;
+    type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(self.clone().answer(request))
+        let under_way = self.progress.begin(request.version());
+        if request.body().is_end_stream() {
+            self.progress.was_read();
+        }
+        Box::pin(self.clone().answer(request, under_way))
     }
 }
 
 impl Exchange {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, mut request: Request<Incoming>, under_way: UnderWay) -> Result<Response<Answer>, Infallible> {
         let (version, last) = (request.version(), says_close(request.headers()));
-        let (request, rest) = lend(request);
-        let mut response = self.router.oneshot(request).await?;
-        let over = last || says_close(response.headers()) || self.state.phase() >= Phase::Draining;
+        let http = &self.address.state.http;
+        if !is_probe(request.uri().path()) && !timeout(http.request_timeout, self.place.hold()).await.unwrap_or(false) {
+            request.extensions_mut().insert(NoPlace { limit: http.max_connections });
+        }
+        let (request, rest) = lend(request, &self.progress);
+        let mut response = self.address.router.clone().oneshot(request).await?;
+        let over = last || says_close(response.headers()) || self.address.state.phase() >= Phase::Draining || !self.place.is_held();
         if over || !rest.throw_away().await {
             close_after(&mut response, version);
         }
-        Ok(response)
+        self.progress.answers();
+        Ok(response.map(|body| Answer { body, _under_way: under_way }))
+    }
+}
+
+/// The body of an answer, with which its request ends.
+pub(super) struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// Has the connection closed after `response`, and its client told.
-fn close_after(response: &mut Response, request_version: Version) {
+fn close_after<B>(response: &mut Response<B>, request_version: Version) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     if request_version == Version::HTTP_10 {
         // To an answer of version 1.1 hyper would add `keep-alive` for a client of version 1.0 that asked for it.
@@ -75,13 +109,14 @@ fn says_close(headers: &HeaderMap) -> bool {
 }
 
 /// `request` with a body that comes back once its handler is done.
-fn lend(request: Request<Incoming>) -> (Request<Body>, Rest) {
+fn lend(request: Request<Incoming>, progress: &Arc<Progress>) -> (Request<Body>, Rest) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), Rest { expected: false, returned: None });
     }
     let (home, returned) = oneshot::channel();
     let expected = request.headers().contains_key(EXPECT);
-    let lent = |body| Body::new(Lent { body: Some(body), reading: Reading::NotBegun, home: Some(home) });
+    let progress = Arc::clone(progress);
+    let lent = |body| Body::new(Lent { body: Some(body), reading: Reading::NotBegun, home: Some(home), progress });
     (request.map(lent), Rest { expected, returned: Some(returned) })
 }
 
@@ -99,6 +134,7 @@ struct Lent {
     body: Option<Incoming>,
     reading: Reading,
     home: Option<oneshot::Sender<(Incoming, Reading)>>,
+    progress: Arc<Progress>,
 }
 
 impl HttpBody for Lent {
@@ -109,7 +145,10 @@ impl HttpBody for Lent {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(context);
         self.reading = match &frame {
-            Poll::Ready(None) if self.reading != Reading::Broken => Reading::Ended,
+            Poll::Ready(None) if self.reading != Reading::Broken => {
+                self.progress.was_read();
+                Reading::Ended
+            }
             Poll::Ready(None | Some(Err(_))) => Reading::Broken,
             Poll::Pending | Poll::Ready(Some(Ok(_))) => Reading::UnderWay,
         };

@@ -29,6 +29,10 @@ impl Lingering {
         Self { stream, closing: None }
     }
 
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 16 << 10];
         for _ in 0..TURNS {

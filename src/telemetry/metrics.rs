@@ -68,6 +68,15 @@ pub struct Metrics {
     queue_depth: IntGauge,
     rejected: IntCounterVec,
     images: IntCounterVec,
+    connections: Connections,
+}
+
+/// What is counted of connections, each by the name of its address.
+struct Connections {
+    open: IntGaugeVec,
+    limit: IntGaugeVec,
+    accept_errors: IntCounter,
+    unreadable_heads: IntCounterVec,
 }
 
 impl Metrics {
@@ -83,6 +92,7 @@ impl Metrics {
         };
         let counter = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name, help| register(&registry, IntGauge::new(name, help));
+        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
         let metrics = Self {
             requests: counter("senet_requests_total", "Requests answered; status 499 where the client left first.", &["route", "status"])?,
             request_duration: histogram(
@@ -95,6 +105,15 @@ impl Metrics {
             queue_depth: gauge("senet_queue_depth", "Images waiting for a worker.")?,
             rejected: counter("senet_rejected_total", "Requests refused or given up, by the problem they were answered with.", &["reason"])?,
             images: counter("senet_images_total", "Images classified.", &["model", "format"])?,
+            connections: Connections {
+                open: gauges("senet_connections_open", "Open connections, those that wait for a place included.", &["address"])?,
+                limit: gauges("senet_connections_limit", "Places for connections.", &["address"])?,
+                accept_errors: register(
+                    &registry,
+                    IntCounter::new("senet_accept_errors_total", "Attempts to accept a connection that failed, as for lack of file descriptors."),
+                )?,
+                unreadable_heads: counter("senet_unreadable_heads_total", "Requests refused because of their head, by status.", &["status"])?,
+            },
             registry: registry.clone(),
         };
         let info = register(&registry, IntGaugeVec::new(Opts::new("senet_build_info", "Always 1."), &["version", "simd"]))?;
@@ -132,6 +151,33 @@ impl Metrics {
     /// One image was classified.
     pub fn image(&self, model: &str, format: &str) {
         self.images.with_label_values(&[model, format]).inc();
+    }
+
+    /// At the address called `address`, a connection was accepted.
+    pub fn connection_opened(&self, address: &str) {
+        self.connections.open.with_label_values(&[address]).inc();
+    }
+
+    /// At the address called `address`, a connection ended.
+    pub fn connection_closed(&self, address: &str) {
+        self.connections.open.with_label_values(&[address]).dec();
+    }
+
+    /// The address called `address` has `places` for connections.
+    pub fn connection_limit(&self, address: &str, places: usize) {
+        self.connections.open.with_label_values(&[address]).set(0);
+        self.connections.limit.with_label_values(&[address]).set(i64::try_from(places).unwrap_or(i64::MAX));
+    }
+
+    /// The system refused to accept a connection.
+    pub fn accept_failed(&self) {
+        self.connections.accept_errors.inc();
+    }
+
+    /// A request's head could not be read, and was answered `status`, or not at all.
+    pub fn unreadable_head(&self, status: Option<u16>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.connections.unreadable_heads.with_label_values(&[&status]).inc();
     }
 
     /// Everything in Prometheus's text format; what only others know, the depth of the queue and the models, is passed in.

@@ -12,7 +12,7 @@ use senet::model::Lifecycle;
 use senet::server::{ServeError, Server, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc as async_mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ pub(crate) fn config() -> ServerConfig {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
-    pub(crate) stop: oneshot::Sender<()>,
+    stop: async_mpsc::Sender<()>,
     pub(crate) ended: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -47,9 +47,8 @@ impl Running {
     pub(crate) async fn start(config: ServerConfig, models: Shelf) -> Self {
         let server = Server::bind(config).await.unwrap();
         let (addr, admin) = (server.http_addr(), server.admin_addr());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async { stopped.await.unwrap_or(()) };
-        Self { addr, admin, stop, ended: tokio::spawn(server.run(Lifecycle::new(models, vec![]), shutdown)) }
+        let (stop, stops) = async_mpsc::channel(3);
+        Self { addr, admin, stop, ended: tokio::spawn(server.run(Lifecycle::new(models, vec![]), stops)) }
     }
 
     /// With a network that answers, and ready.
@@ -63,9 +62,19 @@ impl Running {
         get(self.addr, path).await.unwrap()
     }
 
+    /// Tells the service to stop, once more at every call.
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.try_send(()).unwrap();
+    }
+
     /// Stops the service and waits for its end.
     pub(crate) async fn stop(self) -> Result<(), ServeError> {
-        self.stop.send(()).unwrap();
+        self.tell_to_stop();
+        self.end().await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(self) -> Result<(), ServeError> {
         timeout(PATIENCE, self.ended).await.expect("the service does not stop").unwrap()
     }
 }
@@ -132,18 +141,37 @@ impl Answered {
         self.head.contains("\r\nconnection: close\r\n")
     }
 
+    /// In small letters.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
     pub(crate) fn says_keep_alive(&self) -> bool {
         self.head.contains("\r\nconnection: keep-alive\r\n")
     }
 }
 
 impl Kept {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(addr).await.unwrap(), read: Vec::new() }
+        Self::new(TcpStream::connect(addr).await.unwrap())
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends no more, and reads on.
+    pub(crate) async fn half_close(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Whether it is still open after `time`, in which nothing may come.
+    pub(crate) async fn is_open_after(&mut self, time: Duration) -> bool {
+        timeout(time, self.stream.read_buf(&mut self.read)).await.is_err()
     }
 
     /// The next answer, or none where the connection is closed instead; an interim answer counts.

@@ -161,7 +161,7 @@ async fn a_connection_beyond_the_limit_waits_for_a_place() {
     config.http.max_connections = 1;
     let running = Running::ready(config, FakeEngine::fast()).await;
     let first = TcpStream::connect(running.addr).await.unwrap();
-    let second = tokio::spawn(get(running.addr, "/livez"));
+    let second = tokio::spawn(get(running.addr, "/v1/models"));
     assert!(
         timeout(SHORT, async {
             while !second.is_finished() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use senet::config::{AdmissionConfig, HttpConfig};
@@ -254,7 +254,8 @@ pub(crate) fn post(query: &str, content_type: &str, body: impl Into<Body>) -> Re
     request.header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
 }
 
-pub(crate) async fn answer(router: Router, request: Request<Body>) -> Answer {
+pub(crate) async fn answer(router: Router, mut request: Request<Body>) -> Answer {
+    request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("test"));
     let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
 }

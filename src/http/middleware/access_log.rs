@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Level, event, info_span};
 
-use super::RequestId;
+use super::{RequestId, is_probe};
 use crate::classifier::Timing;
 use crate::excerpt::excerpt;
 use crate::http::problem::Problem;
@@ -85,6 +85,7 @@ impl Line {
         }
         match status {
             500.. if cause.is_some() => line!(Level::ERROR),
+            // Asked every few seconds: worth a line only when the answer is not the usual one.
             200 if is_probe(route) => line!(Level::DEBUG),
             _ => line!(Level::INFO),
         }
@@ -97,11 +98,6 @@ impl Drop for Line {
             self.write(CLIENT_GONE, None, None);
         }
     }
-}
-
-/// Asked every few seconds by machines: worth a line only when the answer is not the usual one.
-fn is_probe(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/health" | "/metrics")
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -3,8 +3,10 @@
 mod access_log;
 mod body_limit;
 mod deadline;
+mod host;
 mod large_answer;
 mod metrics;
+mod places;
 mod request_id;
 
 use std::any::Any;
@@ -22,6 +24,7 @@ use super::state::AppState;
 
 pub(super) use access_log::Served;
 pub(super) use deadline::Deadline;
+pub(crate) use places::{NoPlace, is_probe};
 pub(super) use request_id::RequestId;
 
 /// Puts the layers around all `routes`, the fallbacks included; listed outside in.
@@ -32,6 +35,8 @@ pub(super) fn wrap(routes: Router<Arc<AppState>>, state: &Arc<AppState>) -> Rout
         .layer(from_fn_with_state(Arc::clone(state), metrics::count))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn_with_state(Arc::clone(state), deadline::enforce))
+        .layer(from_fn(places::refuse))
+        .layer(from_fn(host::check))
         .layer(from_fn_with_state(Arc::clone(state), body_limit::refuse))
         // The limits of ours are in their place.
         .layer(DefaultBodyLimit::disable());
@@ -73,7 +78,7 @@ mod tests {
         let state = AppState::new(HttpConfig::default(), AdmissionConfig::default(), Limits::default(), Simd::detect(), models).unwrap();
         let state = Arc::new(state);
         let router = wrap(Router::new().route("/", get(out_of_order)), &state).with_state(Arc::clone(&state));
-        let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        let response = router.oneshot(Request::get("/").header(header::HOST, "test").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }

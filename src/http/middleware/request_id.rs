@@ -26,7 +26,12 @@ impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
         let usable = sent.filter(|id| (1..=MAX_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-        Self(usable.map_or_else(|| Ulid::generate().to_string().into(), Arc::from))
+        usable.map_or_else(Self::fresh, |id| Self(id.into()))
+    }
+
+    /// Another one at every call.
+    pub(crate) fn fresh() -> Self {
+        Self(Ulid::generate().to_string().into())
     }
 }
 
