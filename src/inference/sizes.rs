@@ -10,6 +10,9 @@ use super::shown;
 /// Bytes of one value inside a network.
 const MAX_BYTES: u64 = 1 << 31;
 
+/// Characters of a size that the values of a picture decide, as a formula.
+const MAX_FORMULA: usize = 256;
+
 /// Infers what every node yields, in the order of the graph, before tract's own analysis.
 ///
 /// tract keeps sizes that do not agree as a formula and goes on; what follows makes a longer formula of it each time, so that the analysis of a
@@ -64,10 +67,32 @@ fn check(dims: &[TDim], datum_type: Option<DatumType>) -> TractResult<()> {
             }
             _ => {}
         }
-        let Ok(size) = dim.to_i64() else { continue };
+        let Ok(size) = dim.to_i64() else {
+            let formula = dim.to_string().len();
+            ensure!(formula <= MAX_FORMULA, "it yields a size that {formula} characters describe, expected at most {MAX_FORMULA}");
+            continue;
+        };
         let Ok(size) = u64::try_from(size) else { bail!("it yields a size of {size}, expected none below 0") };
         bytes = bytes.saturating_mul(size);
     }
     ensure!(bytes <= MAX_BYTES, "it yields {bytes} bytes, expected at most {MAX_BYTES}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_do_not_agree_are_negative_or_long_formulas_are_refused() {
+        let refused = |dim: TDim| check(&[dim], Some(f32::datum_type())).unwrap_err().to_string();
+        assert_eq!(refused(TDim::Broadcast(vec![32.into(), 48.into()])), "its inputs have sizes of 32 and 48, expected equal ones, or 1");
+        assert_eq!(refused(TDim::from(-1)), "it yields a size of -1, expected none below 0");
+        assert_eq!(refused(TDim::from(1i64 << 30)), "it yields 4294967296 bytes, expected at most 2147483648");
+        let symbols = SymbolScope::default();
+        let open = TDim::from(symbols.sym("a"));
+        assert!(check(std::slice::from_ref(&open), None).is_ok());
+        let long = (0..64).fold(open, |sum, at| sum + TDim::from(symbols.sym(&format!("size_{at}"))));
+        assert!(refused(long).ends_with("characters describe, expected at most 256"));
+    }
 }

@@ -12,6 +12,9 @@ use crate::kernels::Simd;
 /// Height and width assumed where neither the file nor the options say.
 const DEFAULT_SIZE: [u32; 2] = [224, 224];
 
+/// Each of which has a label, and a probability in every run; the largest classifiers tell some 100,000 faces apart.
+const MAX_CLASSES: usize = 1 << 20;
+
 /// Of inputs or outputs, in a message.
 const MOST_NAMES: usize = 8;
 
@@ -146,7 +149,23 @@ fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<Str
 fn classes(shape: &[usize], batch: usize) -> Result<usize, EngineError> {
     let long = |sizes: &[usize]| sizes.iter().filter(|size| **size != 1).count();
     match shape {
-        [first, rest @ ..] if !rest.is_empty() && *first == batch && long(rest) <= 1 => Ok(rest.iter().product()),
+        [first, rest @ ..] if !rest.is_empty() && *first == batch && long(rest) <= 1 => match rest.iter().product() {
+            classes @ 1..=MAX_CLASSES => Ok(classes),
+            classes => Err(EngineError::NotAClassifier(format!("output of {classes} scores, expected 1 to {MAX_CLASSES}"))),
+        },
         _ => Err(EngineError::NotAClassifier(format!("output of shape {shape:?}, expected one score per class, [{batch}, classes]"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_some_classes_and_not_millions() {
+        let refused = |shape: &[usize]| classes(shape, 1).unwrap_err().to_string();
+        assert_eq!(classes(&[1, 1000, 1, 1], 1).unwrap(), 1000);
+        assert_eq!(refused(&[1, 12_582_912]), "not an image classifier: output of 12582912 scores, expected 1 to 1048576");
+        assert_eq!(refused(&[1, 0]), "not an image classifier: output of 0 scores, expected 1 to 1048576");
     }
 }

@@ -90,6 +90,9 @@ const ATTRIBUTES: [&str; 22] = [
     "noop_with_empty_axes",
 ];
 
+/// Refused as they are, whatever is changed.
+const REFUSED: [&str; 6] = ["bytes", "grey", "map_output", "outside", "two_inputs", "two_outputs"];
+
 /// Small ONNX files of the tests, by name, in a fixed order.
 pub(crate) fn originals() -> Result<Vec<(String, ModelProto)>, Box<dyn Error>> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -97,8 +100,10 @@ pub(crate) fn originals() -> Result<Vec<(String, ModelProto)>, Box<dyn Error>> {
     for folder in ["classifiers", "models", "se-variants"] {
         for entry in fs::read_dir(fixtures.join(folder))? {
             let entry = entry?;
-            if entry.path().extension().is_some_and(|extension| extension == "onnx") && entry.metadata()?.len() < 60_000 {
-                paths.push(entry.path());
+            let path = entry.path();
+            let is_refused = path.file_stem().is_some_and(|name| REFUSED.iter().any(|refused| name == *refused));
+            if path.extension().is_some_and(|extension| extension == "onnx") && entry.metadata()?.len() < 60_000 && !is_refused {
+                paths.push(path);
             }
         }
     }
