@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Longer than any test waits.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Requests that fill a pipe or a socket and the queue behind it several times.
-const MANY: u64 = 6000;
+const MANY: u64 = 2500;
 
 /// A running `senet serve`, which is killed when its test fails.
 struct Service {

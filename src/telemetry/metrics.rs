@@ -97,7 +97,7 @@ impl Metrics {
             requests: counter("senet_requests_total", "Requests answered; status 499 where the client left first.", &["route", "status"])?,
             request_duration: histogram(
                 "senet_request_duration_seconds",
-                "From a request's head to its answer; model is empty where none classified anything.",
+                "From a request's head to its answer; model is empty where none was asked.",
                 &["route", "model"],
             )?,
             stage_duration: histogram("senet_stage_duration_seconds", "Work on one image, by stage and model.", &["stage", "model"])?,
@@ -130,7 +130,7 @@ impl Metrics {
         self.in_flight.inc();
     }
 
-    /// A request has ended: its route's template, the name of the served model that classified its images, if any, the status it was answered with, and how
+    /// A request has ended: its route's template, the name of the served model that it asked, if any, the status it was answered with, and how
     /// long it took.
     pub fn request_ended(&self, route: &str, model: Option<&str>, status: u16, took: Duration) {
         self.in_flight.dec();

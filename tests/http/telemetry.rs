@@ -132,6 +132,7 @@ async fn counts_requests_images_stages_and_rejections() {
     app.get("/v1/models/none").await;
     app.get("/some/path").await;
     app.post("", "image/png", vec![0; 17 << 20]).await;
+    app.post("", "image/png", &b"no picture"[..]).await.problem(415, "unsupported-format");
     let metrics = app.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
@@ -139,9 +140,9 @@ async fn counts_requests_images_stages_and_rejections() {
         "senet_requests_total{route=\"/v1/classify\",status=\"413\"} 1",
         "senet_requests_total{route=\"/v1/models/{name}\",status=\"404\"} 1",
         "senet_requests_total{route=\"unmatched\",status=\"404\"} 1",
-        "senet_request_duration_seconds_count{model=\"fake\",route=\"/v1/classify\"} 1",
+        "senet_request_duration_seconds_count{model=\"fake\",route=\"/v1/classify\"} 2",
         "senet_request_duration_seconds_count{model=\"\",route=\"/v1/classify\"} 1",
-        "senet_request_duration_seconds_bucket{model=\"fake\",route=\"/v1/classify\",le=\"30\"} 1",
+        "senet_request_duration_seconds_bucket{model=\"fake\",route=\"/v1/classify\",le=\"30\"} 2",
         "senet_stage_duration_seconds_count{model=\"fake\",stage=\"inference\"} 1",
         "senet_stage_duration_seconds_count{model=\"fake\",stage=\"queue\"} 1",
         "senet_images_total{format=\"png\",model=\"fake\"} 1",

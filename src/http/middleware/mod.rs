@@ -24,6 +24,7 @@ use super::state::AppState;
 
 pub(super) use access_log::Served;
 pub(super) use deadline::Deadline;
+pub(super) use metrics::ModelAsked;
 pub(crate) use places::{NoPlace, is_probe};
 pub(super) use request_id::RequestId;
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 use crate::admission::Permit;
 use crate::classifier::{Classification, Options, Ticket};
 use crate::http::answer::{self, Outcome};
-use crate::http::middleware::{Deadline, RequestId};
+use crate::http::middleware::{Deadline, ModelAsked, RequestId};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
@@ -26,6 +26,7 @@ pub(crate) async fn classify(
     State(state): State<Arc<AppState>>,
     Extension(id): Extension<RequestId>,
     Extension(Deadline(deadline)): Extension<Deadline>,
+    Extension(asked_model): Extension<ModelAsked>,
     request: Request,
 ) -> Result<Response, Problem> {
     state.accepts_work()?;
@@ -36,6 +37,7 @@ pub(crate) async fn classify(
     let Upload { images, parameters, body_bytes } = Upload::read(request, limits(&state)).await?;
     let parameters = asked.and(parameters)?;
     let model = state.registry().get(parameters.model())?;
+    asked_model.is(model.name());
     let options = parameters.options(model.engine().summary().classes);
     state.classifier.check(&model, &options)?;
     let shared = Arc::new(Shared { state, model, options, ticket: Ticket::until(deadline) });
