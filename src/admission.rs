@@ -16,10 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
 use crate::config::AdmissionConfig;
+use crate::excerpt::{MOST_WORDS, cut};
 use crate::ops::Busy;
-
-/// Characters of a panic's message.
-const MOST_WORDS: usize = 1000;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -152,7 +150,7 @@ fn work(jobs: &Receiver<Job>) {
 /// The words of a panic, as far as it has any, and not more than [`MOST_WORDS`]: they may hold what a picture or a model says.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").chars().take(MOST_WORDS).collect()
+    cut(text.unwrap_or("a panic without a message"), MOST_WORDS)
 }
 
 #[cfg(test)]
@@ -212,7 +210,7 @@ mod tests {
     async fn a_long_panic_message_is_cut() {
         let pool = pool(1, 0);
         let outcome = pool.run(one(&pool), |_| -> () { panic!("{}", "é".repeat(1 << 20)) }).await;
-        assert_eq!(outcome, Err(JobError::Panicked("é".repeat(MOST_WORDS))));
+        assert_eq!(outcome, Err(JobError::Panicked("é".repeat(MOST_WORDS) + "…")));
     }
 
     #[tokio::test]

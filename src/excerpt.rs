@@ -3,6 +3,9 @@
 /// Most characters of it.
 pub(crate) const MAX_CHARS: usize = 64;
 
+/// Most characters of a reason that somebody else's program or file gives.
+pub(crate) const MOST_WORDS: usize = 500;
+
 /// The first [`MAX_CHARS`] characters of `text`, and an ellipsis where there are more.
 ///
 /// It still is what somebody sent: quote it (`{:?}`), which escapes control characters.

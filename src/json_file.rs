@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path as Keys, Segment};
 
+use crate::excerpt::{MOST_WORDS, cut, excerpt};
 use crate::text_file::{self, TextFileError};
 
 /// Reads `file` as a `T`; `null` is read as a missing entry where `T` has an `Option` for it.
@@ -30,9 +31,10 @@ fn explain(file: &Path, text: &str, keys: &Keys, error: &serde_json::Error) -> T
             let value = serde_json::from_str::<Value>(text).ok().and_then(|root| find(&root, keys).map(Value::to_string));
             let key = keys.to_string();
             let key = if key == "." { "the file".to_owned() } else { key };
-            TextFileError::Value { file, line, key, value: value.unwrap_or_default(), expected: expected.replace('`', "\"") }
+            let (key, value) = (cut(&key, MOST_WORDS), excerpt(&value.unwrap_or_default()));
+            TextFileError::Value { file, line, key, value, expected: cut(&expected.replace('`', "\""), MOST_WORDS) }
         }
-        _ => TextFileError::Syntax { file, line, reason: message.to_owned() },
+        _ => TextFileError::Syntax { file, line, reason: cut(message, MOST_WORDS) },
     }
 }
 
@@ -71,6 +73,12 @@ mod tests {
         assert_eq!(message("{\n\"inner\": {\"mean\": \"x\"}}"), r#"config.json, line 2: inner.mean is "x", expected an array of length 3"#);
         assert_eq!(message("{\"inner\": {\"mean\": [0, 1, \"x\"]}}"), r#"config.json, line 1: inner.mean[2] is "x", expected f32"#);
         assert_eq!(message("7"), "config.json, line 1: the file is 7, expected struct Outer");
+    }
+
+    #[test]
+    fn of_what_the_file_holds_little_is_repeated() {
+        let message = message(&format!("{{\"inner\": {{\"mean\": {:?}}}}}", "expected x".repeat(1 << 16)));
+        assert!(message.starts_with("config.json, line 1: inner.mean is \"expected x") && message.len() < 2000, "{} bytes", message.len());
     }
 
     #[test]

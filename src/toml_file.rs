@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use crate::excerpt::{MOST_WORDS, cut, excerpt};
 use crate::nearest::nearest;
 use crate::text_file::{self, TextFileError};
 
@@ -22,7 +23,7 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, TextFileError>
 /// Every [`TextFileError`] but `Read`.
 pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, TextFileError> {
     let syntax = |error: toml::de::Error| {
-        let reason = error.message().replace('\n', ", ");
+        let reason = cut(&error.message().replace('\n', ", "), MOST_WORDS);
         TextFileError::Syntax { file: file.to_owned(), line: line_of(text, error.span()), reason }
     };
     let deserializer = toml::Deserializer::parse(text).map_err(syntax)?;
@@ -30,7 +31,7 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, T
 }
 
 fn explain(file: &Path, text: &str, error: &serde_path_to_error::Error<toml::de::Error>) -> TextFileError {
-    let (file, key) = (file.to_owned(), error.path().to_string());
+    let (file, key) = (file.to_owned(), cut(&error.path().to_string(), MOST_WORDS));
     let message = error.inner().message();
     let span = error.inner().span();
     let line = line_of(text, span.clone());
@@ -42,8 +43,9 @@ fn explain(file: &Path, text: &str, error: &serde_path_to_error::Error<toml::de:
             TextFileError::UnknownKey { file, line, key, nearest }
         }
         _ => {
-            let value = span.and_then(|span| text.get(span)).unwrap_or_default().to_owned();
+            let value = excerpt(span.and_then(|span| text.get(span)).unwrap_or_default());
             let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected).replace('`', "\"");
+            let expected = cut(&expected, MOST_WORDS);
             TextFileError::Value { file, line, key, value, expected }
         }
     }
@@ -94,6 +96,15 @@ mod tests {
             message("[input]\nresize = \"shorter\"\n"),
             r#"model.toml, line 2: input.resize is "shorter", expected one of "shorter_side", "cover", "squash", "pad", "border""#
         );
+    }
+
+    #[test]
+    fn of_what_the_file_holds_little_is_repeated() {
+        let long = "x".repeat(1 << 20);
+        for text in [format!("[input]\n{long} = 1\n"), format!("[input]\nmean = \"{long}\"\n"), format!("[input]\nresize = \"{long}\"\n")] {
+            let message = message(&text);
+            assert!(message.starts_with("model.toml, line 2: ") && message.len() < 2000, "{} bytes", message.len());
+        }
     }
 
     #[test]
