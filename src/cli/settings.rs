@@ -100,7 +100,7 @@ fn blame(error: clap::Error, argv: &[OsString], command: &Command) -> CliError {
         return CliError::CommandLine(error);
     };
     let is_typed = |name: &str| argv.iter().any(|arg| arg.to_string_lossy().strip_prefix("--").is_some_and(|arg| arg.starts_with(name)));
-    if option.get_long_and_visible_aliases().into_iter().flatten().chain(option.get_aliases().into_iter().flatten()).any(is_typed) {
+    if option.get_long().into_iter().chain(option.get_all_aliases().unwrap_or_default()).any(is_typed) {
         return CliError::CommandLine(error);
     }
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
@@ -143,6 +143,7 @@ impl File {
                 value: entry.get_ref().to_string(),
                 expected: "a string, a number, true or false, or a list of them".to_owned(),
             })?;
+            // Where a file has an option by its former name too, the first of the two in the alphabet counts.
             values.entry(option.get_id().to_string()).or_insert(as_text);
         }
         Ok(Self { path: path.to_owned(), values })
