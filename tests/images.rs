@@ -145,6 +145,20 @@ fn what_follows_the_pixels_does_not_matter() {
 }
 
 #[test]
+fn a_png_whose_pixels_are_not_those_of_its_checksum_is_an_error() {
+    // A filter and eight pixels in every row; stored as they are, so that no decompressor notices a wrong one.
+    let pixels = miniz_oxide::deflate::compress_to_vec_zlib(&[0; 5 * 25], 0);
+    let file = [b"\x89PNG\r\n\x1a\n".as_slice(), &chunk(b"IHDR", &header(8, 5)), &chunk(b"IDAT", &pixels), &chunk(b"IEND", b"")].concat();
+    assert!(decode(&file, &Limits::default()).is_ok());
+    for from_end in [40, 80, 120] {
+        let mut damaged = file.clone();
+        let at = damaged.len() - from_end;
+        damaged[at] ^= 0x55;
+        assert!(matches!(decode(&damaged, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{from_end} bytes before the end");
+    }
+}
+
+#[test]
 fn a_huffman_table_that_no_scan_uses_may_be_wrong() {
     let bytes = file("baseline_420.jpg");
     // Two codes of one bit, which libjpeg refuses when a scan uses them.

@@ -30,6 +30,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Stored, DecodeErro
     decoder.set_transformations(if grey16 { Transformations::EXPAND } else { Transformations::EXPAND | Transformations::STRIP_16 });
     let mut reader = decoder.read_info().map_err(fail)?;
     let pixels = read_pixels(&mut reader, width, height)?;
+    // To the very end, where the last pixels' checksum is.
+    reader.finish().map_err(fail)?;
     Ok(Stored { part: pixels.into(), orientation: chunks.metadata().orientation() })
 }
 
