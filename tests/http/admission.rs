@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -231,7 +231,9 @@ async fn large_answers_that_nobody_reads_hold_a_bounded_number_of_bytes() {
     let app = App::with(FakeEngine::wide(30_000), 1, HttpConfig { max_body_bytes: 50_000, ..HttpConfig::default() });
     let mut unread = Vec::new();
     let refused = loop {
-        let response = app.router.clone().oneshot(post("?attention=full", PNG, png())).await.unwrap();
+        let mut request = post("?attention=full", PNG, png());
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static("test"));
+        let response = app.router.clone().oneshot(request).await.unwrap();
         if response.status() != StatusCode::OK {
             break response;
         }
