@@ -5,6 +5,7 @@
 mod cli_support;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use cli_support::{Ended, run, senet};
@@ -143,6 +144,16 @@ fn a_missing_file_is_bad_configuration() {
     let ended = run(&["serve", "--print-config", "--config", "/nowhere/senet.toml"]);
     assert_eq!(ended.code, Some(64));
     assert!(ended.stderr.starts_with("senet: cannot read /nowhere/senet.toml: No such file"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_file_may_be_a_pipe() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"queue = 7\n").unwrap();
+    drop(writer);
+    let ended: Ended = senet().args(["serve", "--print-config", "--config", "/dev/stdin"]).stdin(reader).output().unwrap().into();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(value(&ended.stdout, "queue").as_integer(), Some(7));
 }
 
 #[test]

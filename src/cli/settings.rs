@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use toml::{Spanned, Value};
 use super::error::CliError;
 use super::variables::{self, variable};
 use crate::nearest::nearest;
-use crate::text_file::{self, TextFileError};
+use crate::text_file::TextFileError;
 use crate::toml_file;
 
 /// Options that are no settings: they say where settings come from or what to show.
@@ -126,7 +127,8 @@ struct File {
 
 impl File {
     fn read(path: &Path, command: &Command) -> Result<Self, TextFileError> {
-        let text = text_file::read(path)?;
+        // The operator's own, which may come through a pipe.
+        let text = fs::read_to_string(path).map_err(|source| TextFileError::Read { file: path.to_owned(), source })?;
         let entries: BTreeMap<String, Spanned<Value>> = toml_file::parse(path, &text)?;
         let options = options(command);
         let mut values = BTreeMap::new();

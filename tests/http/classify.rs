@@ -75,8 +75,8 @@ async fn answers_the_images_of_a_json_body_with_its_keys_as_options() {
 #[tokio::test]
 async fn takes_over_a_sensible_request_id_and_replaces_any_other() {
     let app = App::new(FakeEngine::fast());
-    let long = "x".repeat(65);
-    for (sent, kept) in [("abc-123", true), ("has space", false), ("", false), (long.as_str(), false)] {
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    for (sent, kept) in [("abc-123", true), (longest.as_str(), true), ("has space", false), ("", false), (too_long.as_str(), false)] {
         let mut request = crate::support::post("", "image/png", png());
         request.headers_mut().insert("x-request-id", sent.parse().unwrap());
         let answer = app.send(request).await;

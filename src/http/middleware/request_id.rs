@@ -8,24 +8,25 @@ use axum::middleware::Next;
 use axum::response::Response;
 use ulid::Ulid;
 
-use crate::excerpt::MAX_CHARS;
 use crate::http::problem::Problem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Of a client's id: long enough for the ids that proxies and tracing systems make up.
+const MAX_BYTES: usize = 128;
 
 /// A request's id: the client's where it sent one, else a fresh ULID.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// 1 to [`MAX_CHARS`] visible ASCII characters.
+    /// 1 to [`MAX_BYTES`] visible ASCII characters.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let usable = sent.filter(|id| (1..=MAX_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
+        let usable = sent.filter(|id| (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
         usable.map_or_else(Self::fresh, |id| Self(id.into()))
     }
 
