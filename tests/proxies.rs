@@ -153,7 +153,7 @@ fn nginx(folder: &Path, replicas: &[u16]) -> (Process, u16) {
     let servers: String = replicas.iter().map(|port| format!("server 127.0.0.1:{port} max_fails=0;")).collect();
     let at = folder.display();
     let config = format!(
-        "daemon off; pid {at}/pid; error_log {at}/error.log; worker_processes 1;
+        "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log; worker_processes 1;
          events {{ worker_connections 256; }}
          http {{
            access_log off; client_max_body_size 16m;
