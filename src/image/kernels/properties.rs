@@ -33,7 +33,7 @@ fn pixels() -> impl Strategy<Value = Vec<Pixel>> {
 }
 
 fn taps(pixels: &[Pixel]) -> Taps {
-    Taps::new(pixels.iter().map(|(start, weights)| (*start..start + weights.len(), weights.as_slice())))
+    Taps::new(pixels.iter().map(|(start, weights)| (*start..start.saturating_add(weights.len()), weights.as_slice())))
 }
 
 fn filtered(kernels: Kernels, samples: &[u8], taps: &Taps) -> Vec<u8> {
