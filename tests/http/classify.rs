@@ -75,6 +75,9 @@ async fn answers_the_images_of_a_json_body_with_its_keys_as_options() {
 #[tokio::test]
 async fn takes_over_a_sensible_request_id_and_replaces_any_other() {
     let app = App::new(FakeEngine::fast());
+    let parameters = app.get("/openapi.json").await.json()["paths"]["/v1/classify"]["post"]["parameters"].clone();
+    let header = parameters.as_array().unwrap().iter().find(|parameter| parameter["name"] == "X-Request-Id").unwrap();
+    assert_eq!(header["schema"]["maxLength"], 128, "what the document says");
     let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
     for (sent, kept) in [("abc-123", true), (longest.as_str(), true), ("has space", false), ("", false), (too_long.as_str(), false)] {
         let mut request = crate::support::post("", "image/png", png());
