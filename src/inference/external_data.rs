@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataLocation;
 
-use super::{EngineError, bounds, cut};
+use super::{EngineError, bounds};
+use crate::excerpt::excerpt;
 
 /// Whether the values of `parameter` lie in another file.
 pub(super) fn is_external(parameter: &TensorProto) -> bool {
@@ -21,9 +22,10 @@ pub(super) fn is_external(parameter: &TensorProto) -> bool {
 pub(super) fn read(parameter: &mut TensorProto, locate: &dyn Fn(&str) -> Result<PathBuf, String>) -> Result<(), EngineError> {
     let entry = |key: &str| parameter.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone());
     let location = entry("location").unwrap_or_default();
-    let refuse = |expected| EngineError::ExternalData { parameter: cut(&parameter.name), location: cut(&location), expected };
-    let number =
-        |key: &str| entry(key).map(|text| text.parse().map_err(|_| refuse(format!("a whole number of bytes as its {key}, not {:?}", cut(&text)))));
+    let refuse = |expected| EngineError::ExternalData { parameter: excerpt(&parameter.name), location: excerpt(&location), expected };
+    let number = |key: &str| {
+        entry(key).map(|text| text.parse().map_err(|_| refuse(format!("a whole number of bytes as its {key}, not {:?}", excerpt(&text)))))
+    };
     let (offset, length) = (number("offset").transpose()?.unwrap_or(0), number("length").transpose()?);
     let size = bounds::bytes(parameter).and_then(|size| size.ok_or_else(|| "values of a fixed length".to_owned())).map_err(refuse)?;
     let path = locate(&location).map_err(refuse)?;

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::prelude::*;
 
 use super::EngineError;
+use crate::excerpt::cut;
 
 /// Characters of a reason, which may quote the file.
 const MAX_REASON: usize = 400;
@@ -58,11 +59,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 
 /// `text` in one line, cut where it is long.
 fn one_line(text: &str) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
-    if text.chars().nth(MAX_REASON).is_some() {
-        line.push('…');
-    }
-    line
+    cut(text, MAX_REASON).replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
 pub use tract::{LoadOptions, TractEngine};
 
+use crate::excerpt::excerpt;
+
 /// Whether a run hands out the gates of the SE blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gates {
@@ -93,19 +95,7 @@ pub trait Engine: Send + Sync {
 /// bounds.
 const MAX_SIDE: usize = 4096;
 
-/// Characters of a file's text in a message.
-const MAX_SHOWN: usize = 64;
-
 /// `text` of a file, quoted and cut for a message.
 fn shown(text: &str) -> String {
-    format!("{:?}", cut(text))
-}
-
-/// The beginning of `text`, with a sign where there is more.
-fn cut(text: &str) -> String {
-    let mut cut: String = text.chars().take(MAX_SHOWN).collect();
-    if cut.len() < text.len() {
-        cut.push('…');
-    }
-    cut
+    format!("{:?}", excerpt(text))
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::network::{Network, Rewrite};
 use super::onnx::{OnnxFile, channels_come_last};
-use super::{Engine, EngineError, Gates, Inference, Input, MAX_SIDE, NetworkSummary, TensorInfo, cut, shown};
+use super::{Engine, EngineError, Gates, Inference, Input, MAX_SIDE, NetworkSummary, TensorInfo, shown};
+use crate::excerpt::excerpt;
 use crate::graph::Lowering;
 use crate::kernels::Simd;
 
@@ -110,7 +111,7 @@ fn only<'a>(what: &str, tensors: &'a [TensorInfo]) -> Result<&'a TensorInfo, Eng
     match tensors {
         [tensor] => Ok(tensor),
         _ => {
-            let names: Vec<String> = tensors.iter().take(MOST_NAMES).map(|t| cut(&t.name)).collect();
+            let names: Vec<String> = tensors.iter().take(MOST_NAMES).map(|t| excerpt(&t.name)).collect();
             let more = if tensors.len() > MOST_NAMES { ", …" } else { "" };
             Err(EngineError::NotAClassifier(format!("{} {what}s ({}{more}), expected one", tensors.len(), names.join(", "))))
         }
