@@ -46,9 +46,10 @@ fn print(about: &Description, theme: Theme, out: &mut impl Write) -> io::Result<
         writeln!(out)?;
         blocks(&about.network.se_blocks, theme).print(out, theme.faint)?;
     }
-    if !about.network.warnings.is_empty() {
+    if !about.network.notes.is_empty() || !about.network.warnings.is_empty() {
         writeln!(out)?;
     }
+    about.network.notes.iter().try_for_each(|note| writeln!(out, "  {} {note}", paint(theme.faint, "note:")))?;
     about.network.warnings.iter().try_for_each(|warning| writeln!(out, "  {} {warning}", paint(theme.alert, "warning:")))
 }
 

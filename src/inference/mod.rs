@@ -1,7 +1,5 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
-mod bounds;
-mod external_data;
 mod guard;
 mod input;
 mod network;

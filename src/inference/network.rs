@@ -54,11 +54,13 @@ impl Network {
     /// # Errors
     /// [`EngineError::Import`].
     pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
-        Self::build(&mut OnnxFile::parse(onnx.into())?, input_shape, simd, rewrite)
+        let mut file = OnnxFile::parse(onnx.into())?;
+        file.prepare()?;
+        Self::build(&mut file, input_shape, simd, rewrite)
     }
 
+    /// The network of a `file` that [is prepared](OnnxFile::prepare).
     pub(super) fn build(file: &mut OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
-        file.check()?;
         let mut model = file.to_typed(input_shape)?;
         file.forget_values();
         let parameters = file.parameter_names();

@@ -50,6 +50,8 @@ pub struct NetworkSummary {
     /// What the exporter noted in the file, by key.
     #[serde(skip)]
     pub metadata: BTreeMap<String, String>,
+    /// What was changed of the network when it was loaded, so that it runs here as its file means it.
+    pub notes: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

@@ -68,10 +68,11 @@ impl TractEngine {
     ) -> Result<Self, EngineError> {
         let mut file = OnnxFile::parse(onnx.into())?;
         file.read_external_data(locate)?;
-        let (inputs, outputs) = (file.inputs(), file.outputs());
+        let (inputs, outputs, parameters) = (file.inputs(), file.outputs(), file.parameters());
         let mut warnings = vec![];
         let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
         only("output", &outputs)?;
+        let notes = file.prepare()?;
         let network = Network::build(&mut file, &shape, options.simd, Rewrite::All(options.lowering))?;
         let classes = classes(network.output_shape(), options.batch)?;
         if network.se_blocks().is_empty() {
@@ -81,12 +82,13 @@ impl TractEngine {
             inputs,
             outputs,
             classes,
-            parameters: file.parameters(),
+            parameters,
             flops: network.flops() / options.batch as u64,
             se_blocks: network.se_blocks().to_vec(),
             operators: network.operators(),
             unlowered: network.unlowered().to_vec(),
             metadata: file.metadata(),
+            notes,
             warnings,
         };
         Ok(Self { network, summary })

@@ -1,7 +1,7 @@
 //! Limits on what an ONNX file may state: every attribute, shape and count is compared with them before tract sees the graph.
 //!
 //! Importer and operators multiply these numbers and index with them, in release builds without a check of their own. Sizes that the graph
-//! computes cannot be told here; [`Network`](super::Network) bounds the values that come of them.
+//! computes cannot be told here; [`Network`](crate::inference::Network) bounds the values that come of them.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -9,7 +9,8 @@ use std::ops::RangeInclusive;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::{EngineError, MAX_SIDE, external_data, shown};
+use super::external_data;
+use crate::inference::{EngineError, MAX_SIDE, shown};
 
 /// Nodes of all graphs together; the largest classifiers have some 10,000.
 const MAX_NODES: usize = 1 << 16;

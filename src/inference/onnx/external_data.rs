@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataLocation;
 
-use super::{EngineError, bounds};
+use super::bounds;
 use crate::excerpt::excerpt;
+use crate::inference::EngineError;
 
 /// Whether the values of `parameter` lie in another file.
 pub(super) fn is_external(parameter: &TensorProto) -> bool {

@@ -1,5 +1,9 @@
 //! Reading an ONNX file: what it declares, and its graph as a tract model with every size fixed.
 
+mod bounds;
+mod external_data;
+mod rewrite;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +15,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::guard::guard;
-use super::{EngineError, TensorInfo, bounds, external_data, shown, sizes};
+use super::{EngineError, TensorInfo, shown, sizes};
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
@@ -83,12 +87,14 @@ impl OnnxFile {
         }
     }
 
-    /// Compares what the file states with its limits.
+    /// Compares what the file states with its limits, and rewrites what tract does not read rightly; returns what a person should know of that.
+    /// Inputs, outputs and parameters are the file's own before this, and those of what runs behind it.
     ///
     /// # Errors
     /// [`EngineError::Import`].
-    pub(super) fn check(&self) -> Result<(), EngineError> {
-        bounds::check(&self.proto)
+    pub(super) fn prepare(&mut self) -> Result<Vec<String>, EngineError> {
+        bounds::check(&self.proto)?;
+        rewrite::rewrite(&mut self.proto)
     }
 
     /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
