@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::attention::{Attention, AttentionRequest, Detail, names_a_block, summarise};
 use crate::excerpt::excerpt;
 use crate::image::{DecodeError, ImageInfo, Limits, decode_part, needed, preprocess_into};
-use crate::inference::{EngineError, Gates, Inference, Prediction, probabilities, top_k};
+use crate::inference::{EngineError, Gates, Inference, NotFinite, OutputActivation, Prediction, top_k};
 use crate::model::Model;
 use crate::ops::Busy;
 
@@ -104,6 +104,8 @@ pub struct Classification {
     pub model: Answerer,
     /// What was read.
     pub image: ImageInfo,
+    /// What made the probabilities of the network's output: those of a softmax sum to 1, those of a sigmoid are each class's own.
+    pub output_activation: OutputActivation,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
     /// Absent where the request wanted none.
@@ -142,6 +144,14 @@ pub enum ClassifyError {
     /// The network failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The network's answer holds what is no number.
+    #[error("model {model}: {source}")]
+    NotFinite {
+        /// The model's name.
+        model: String,
+        /// Which value.
+        source: NotFinite,
+    },
     /// The caller has gone.
     #[error("nobody waits for the answer any more")]
     Abandoned,
@@ -203,13 +213,15 @@ impl Classifier {
         let gates = if options.attention.detail == Detail::None { Gates::Drop } else { Gates::Return };
         let inference = model.engine().run(input, gates)?;
         let ran = start.elapsed();
-        let predictions = rank(model, &inference, options.top_k);
+        let predictions =
+            rank(model, &inference, options.top_k).map_err(|source| ClassifyError::NotFinite { model: model.name().to_owned(), source })?;
         let attention = (gates == Gates::Return).then(|| summarise(&model.engine().summary().se_blocks, &inference.gates, &options.attention));
         let total = start.elapsed();
         let timing = Timing { decode, preprocess, inference: ran - decode - preprocess, postprocess: total - ran, total, ..Timing::default() };
         Ok(Classification {
             model: Answerer { name: model.name().to_owned(), version: model.version().to_owned() },
             image: info,
+            output_activation: model.output_activation(),
             predictions,
             attention,
             preprocessing: model.fingerprint().to_owned(),
@@ -218,11 +230,13 @@ impl Classifier {
     }
 }
 
-fn rank(model: &Model, inference: &Inference, k: usize) -> Vec<Prediction> {
-    let probabilities = probabilities(&inference.logits, model.output_activation());
+/// The `k` most probable classes: every activation keeps the order of its inputs, and tells apart more of them than its results.
+fn rank(model: &Model, inference: &Inference, k: usize) -> Result<Vec<Prediction>, NotFinite> {
+    let probabilities = inference.probabilities(model.engine().summary(), model.output_activation())?;
     let predict =
-        |index: usize| Prediction { index, label: model.label(index).to_owned(), probability: probabilities[index], logit: inference.logits[index] };
-    top_k(&inference.logits, k).into_iter().map(predict).collect()
+        // Minus infinity has no place in JSON.
+        |index: usize| Prediction { index, label: model.label(index).to_owned(), probability: probabilities[index], logit: inference.logits[index].max(f32::MIN) };
+    Ok(top_k(&inference.logits, k).into_iter().map(predict).collect())
 }
 
 #[cfg(test)]

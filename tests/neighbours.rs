@@ -8,7 +8,7 @@ use std::fs;
 
 use folder_support::{Folder, LABELS, ONNX, fixture};
 use senet::image::{Interpolation, Resize};
-use senet::inference::LoadOptions;
+use senet::inference::{LoadOptions, OutputActivation};
 use senet::model::Model;
 
 const TIMM: (&str, &str) = (
@@ -236,4 +236,18 @@ fn strict_makes_an_error_of_every_guess_and_conflict_in_the_same_words() {
     let manifest = ("model.toml", "[output]\nactivation = \"softmax\"\n");
     let folder = Folder::new(&[("model.onnx", "no_blocks.onnx"), manifest, TIMM]);
     assert_eq!(folder.load_with(None, strict).unwrap().describe().network.warnings.len(), 1);
+}
+
+#[test]
+fn what_transformers_trained_for_says_what_becomes_of_the_scores() {
+    for (problem_type, activation) in
+        [("multi_label_classification", OutputActivation::Sigmoid), ("single_label_classification", OutputActivation::Softmax)]
+    {
+        let config = format!(r#"{{"problem_type": "{problem_type}", "id2label": {{"0": "a", "1": "b", "2": "c", "3": "d"}}}}"#);
+        let model = Folder::new(&[ONNX, PROCESSOR, ("config.json", &config)]).load().unwrap();
+        assert_eq!((model.output_activation(), model.warnings()), (activation, &[] as &[String]));
+        assert_eq!(model.origins()["output.activation"], "config.json (problem_type)");
+    }
+    let unsaid = Folder::new(&[ONNX, PROCESSOR, ("config.json", r#"{"problem_type": "regression"}"#)]).load().unwrap();
+    assert!(unsaid.warnings().iter().any(|warning| warning == ONE_GUESS), "{:?}", unsaid.warnings());
 }

@@ -21,7 +21,7 @@ use crate::attention::{AttentionRequest, Detail};
 use crate::classifier::{Classifier, Options, Ticket};
 use crate::config::AdmissionConfig;
 use crate::image::Limits;
-use crate::inference::LoadOptions;
+use crate::inference::{LoadOptions, OutputActivation};
 use crate::model::Model;
 use crate::telemetry::say;
 
@@ -64,6 +64,8 @@ Pictures that cannot be read are listed and do not count.";
 #[derive(Debug, Serialize)]
 struct Evaluation {
     model: String,
+    /// What makes the probabilities by which classes are ranked.
+    output_activation: OutputActivation,
     /// Pictures that were classified.
     images: usize,
     /// Share of them whose most probable class was the true one.
@@ -195,6 +197,7 @@ impl Progress {
         });
         Evaluation {
             model: model.name().to_owned(),
+            output_activation: model.output_activation(),
             images: total.images,
             top1: total.share(|tally| tally.top1),
             top5: total.share(|tally| tally.top5),
@@ -229,6 +232,9 @@ fn print(evaluation: &Evaluation, theme: Theme, out: &mut impl Write) -> io::Res
     let (top1, top5) = (percent(evaluation.top1), percent(evaluation.top5));
     let summary = format!("{}: top-1 {top1}, top-5 {top5} of {} images", evaluation.model, evaluation.images);
     writeln!(out, "\n{}  {:.0} images per second", paint(theme.strong, summary), evaluation.images_per_second)?;
+    if evaluation.output_activation == OutputActivation::Sigmoid {
+        writeln!(out, "{}", paint(theme.faint, "classes are ranked by probabilities of their own, and one true class a picture is counted"))?;
+    }
     match evaluation.unreadable.len() {
         0 => Ok(()),
         unreadable => writeln!(out, "{}", paint(theme.alert, format!("{unreadable} unreadable images are not counted"))),

@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     NotReady,
     Draining,
     DeadlineExceeded,
+    NotFinite,
     Internal,
 }
 
@@ -52,7 +53,7 @@ pub(crate) struct Facts {
 
 impl Kind {
     /// Every type, in the order of their statuses.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::InvalidHead,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -69,6 +70,7 @@ impl Kind {
         Self::LoadFailed,
         Self::Overloaded,
         Self::HeadTooLarge,
+        Self::NotFinite,
         Self::Internal,
         Self::NotReady,
         Self::Draining,
@@ -199,6 +201,13 @@ impl Kind {
                 "Deadline exceeded",
                 "The answer was not ready within the time that a request may take; the work on it was given up.",
             ),
+            Self::NotFinite => (
+                "not-finite",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Answer without numbers",
+                "The network's answer for this image holds NaN or an infinity, so that there are no probabilities or gates to tell. The detail names \
+                 the value. The same image fails again; whoever runs the service needs another file of the network.",
+            ),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -321,6 +330,7 @@ impl From<ClassifyError> for Problem {
             ClassifyError::Decode(DecodeError::TooLarge { actual, limit, .. }) => {
                 Self::new(Kind::ImageTooLarge, detail).with_limit(limit).with_actual(actual)
             }
+            ClassifyError::NotFinite { .. } => Self { cause: Some(detail.clone()), ..Self::new(Kind::NotFinite, detail) },
             ClassifyError::DeadlineExceeded => Self::new(Kind::DeadlineExceeded, detail),
             ClassifyError::Engine(_) | ClassifyError::Abandoned => Self::internal(detail),
         }

@@ -1,5 +1,6 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
+mod finite;
 mod guard;
 mod input;
 mod network;
@@ -11,10 +12,12 @@ mod tract;
 
 #[doc(hidden)]
 pub use crate::graph::Lowering;
+pub use finite::NotFinite;
 #[cfg(feature = "server")]
 pub(crate) use guard::panics_are_answered;
 pub use input::Input;
 pub use network::{Network, Rewrite};
+pub use onnx::Ending;
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
 pub use tract::{LoadOptions, TractEngine};

@@ -10,6 +10,8 @@ pub enum OutputActivation {
     Softmax,
     /// The output is logits of independent classes.
     Sigmoid,
+    /// The output is the logarithm of probabilities.
+    Exp,
     /// The output is probabilities already.
     None,
 }
@@ -23,7 +25,7 @@ pub struct Prediction {
     pub label: String,
     /// 0..=1
     pub probability: f32,
-    /// The network's own output for the class.
+    /// The network's own output for the class; the lowest finite number where that is minus infinity.
     pub logit: f32,
 }
 
@@ -33,6 +35,7 @@ pub struct Prediction {
 pub fn probabilities(logits: &[f32], activation: OutputActivation) -> Vec<f32> {
     match activation {
         OutputActivation::None => logits.to_vec(),
+        OutputActivation::Exp => logits.iter().map(|x| x.exp()).collect(),
         OutputActivation::Sigmoid => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
         OutputActivation::Softmax => {
             let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -81,6 +84,11 @@ mod tests {
     fn sigmoid_is_per_class() {
         let p = probabilities(&[0.0, f32::INFINITY, f32::NEG_INFINITY], OutputActivation::Sigmoid);
         assert_eq!(p, [0.5, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn logarithms_are_taken_back() {
+        assert_eq!(probabilities(&[0.0, f32::NEG_INFINITY], OutputActivation::Exp), [1.0, 0.0]);
     }
 
     #[test]

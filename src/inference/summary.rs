@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Ending;
 pub use crate::graph::{Reason, SeBlockInfo, Unlowered};
 
 /// One input or output of a network.
@@ -37,6 +38,9 @@ pub struct NetworkSummary {
     pub outputs: Vec<TensorInfo>,
     /// Length of one image's logits.
     pub classes: usize,
+    /// What the values of the output are, as far as the graph tells.
+    #[serde(skip)]
+    pub ending: Ending,
     /// Trained values in the file.
     pub parameters: u64,
     /// Floating-point operations of one image, a multiply-accumulate counted as two.

@@ -73,6 +73,7 @@ impl TractEngine {
         let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
         only("output", &outputs)?;
         let notes = file.prepare()?;
+        let ending = file.ending();
         let network = Network::build(&mut file, &shape, options.simd, Rewrite::All(options.lowering))?;
         let classes = classes(network.output_shape(), options.batch)?;
         if network.se_blocks().is_empty() {
@@ -82,6 +83,7 @@ impl TractEngine {
             inputs,
             outputs,
             classes,
+            ending,
             parameters,
             flops: network.flops() / options.batch as u64,
             se_blocks: network.se_blocks().to_vec(),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::inference::EngineError;
+use crate::inference::{EngineError, NotFinite};
 pub use crate::text_file::TextFileError;
 
 /// Why a model was not loaded.
@@ -110,6 +110,14 @@ pub enum ModelError {
         file: PathBuf,
         /// The engine's reason.
         source: EngineError,
+    },
+    /// The network's first answer, to a picture of noise, holds what is no number.
+    #[error("{}: {source}; is it made for half precision, or was its training cut off? export it anew, in float32", file.display())]
+    NotFinite {
+        /// The network.
+        file: PathBuf,
+        /// Which value.
+        source: NotFinite,
     },
     /// The trial of the model ended in a refusal: another of these errors, in its words.
     #[cfg(feature = "server")]

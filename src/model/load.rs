@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use image::{Rgb, RgbImage};
+
 use super::error::ModelError;
 use super::files::{Files, Labels, is_a_name};
 use super::location::Location;
 use super::manifest::ModelSection;
-use super::statement::{self, Statement};
-use super::{Model, Parts, labels, preprocessing};
-use crate::inference::{Engine, EngineError, Gates, Inference, LoadOptions, OutputActivation, TractEngine};
+use super::statement::Statement;
+use super::{Model, Parts, activation, labels, preprocessing};
+use crate::image::{InputContract, preprocess};
+use crate::inference::{Engine, EngineError, Gates, LoadOptions, TractEngine};
 use crate::sha256;
 
 impl Model {
@@ -85,11 +88,12 @@ fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<M
     let mut warnings = Vec::new();
     let sources = sources(&files, preprocessing::fixed_size(tensor), &mut warnings);
     let (contract, mut origins) = preprocessing::complete(&sources, tensor, &mut warnings)?;
-    let values = batch * 3 * contract.size.iter().map(|side| *side as usize).product::<usize>();
-    let first_run = engine.run(vec![0.0; values].into(), Gates::Return).map_err(fail)?;
-    let output_activation = activation(files.manifest.output.activation, first_image(&first_run, classes), &mut warnings);
-    let activation_origin = if files.manifest.output.activation.is_some() { "model.toml" } else { statement::DEFAULT };
-    origins.insert("output.activation", activation_origin.to_owned());
+    let first_run = engine.run(first_pictures(&contract, batch).into(), Gates::Return).map_err(fail)?;
+    let output = activation::Output { ending: summary.ending, values: first_run.logits.get(..classes).unwrap_or_default() };
+    let neighbour = files.neighbours.activation();
+    let (output_activation, activation_origin) = activation::choose(files.manifest.output.activation, neighbour, &output, &mut warnings);
+    first_run.probabilities(summary, output_activation).map_err(|source| ModelError::NotFinite { file: files.onnx_path.clone(), source })?;
+    origins.insert("output.activation", activation_origin);
     let version = version(&files)?;
     let metadata = labels::of_metadata(&summary.metadata, &files.onnx_path, &mut warnings);
     let all_labels: Vec<Labels> = std::mem::take(&mut files.labels).into_iter().chain(metadata).collect();
@@ -112,48 +116,10 @@ fn version(files: &Files) -> Result<String, ModelError> {
     }
 }
 
-fn first_image(inference: &Inference, classes: usize) -> &[f32] {
-    inference.logits.get(..classes).unwrap_or_default()
-}
-
-/// A network that ends in a softmax of its own needs none of ours: a second one would flatten every probability.
-fn activation(given: Option<OutputActivation>, output: &[f32], warnings: &mut Vec<String>) -> OutputActivation {
-    let sum: f32 = output.iter().sum();
-    let are_probabilities = output.len() > 1 && output.iter().all(|value| *value >= 0.0) && (sum - 1.0).abs() < 1e-3;
-    match (given, are_probabilities) {
-        (Some(OutputActivation::Softmax), true) => {
-            warnings.push("output.activation is \"softmax\", yet the network's output already sums to 1; is it \"none\"?".to_owned());
-            OutputActivation::Softmax
-        }
-        (Some(given), _) => given,
-        (None, true) => {
-            warnings.push("output.activation is not given, \"none\" is assumed, since the network's output already sums to 1".to_owned());
-            OutputActivation::None
-        }
-        (None, false) => {
-            warnings.push("output.activation is not given, \"softmax\" is assumed".to_owned());
-            OutputActivation::Softmax
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_that_ends_in_a_softmax_gets_no_second_one() {
-        let mut warnings = Vec::new();
-        assert_eq!(activation(None, &[0.25, 0.75], &mut warnings), OutputActivation::None);
-        assert_eq!(activation(Some(OutputActivation::Softmax), &[0.25, 0.75], &mut warnings), OutputActivation::Softmax);
-        assert_eq!(warnings.len(), 2);
-    }
-
-    #[test]
-    fn logits_get_a_softmax() {
-        let mut warnings = Vec::new();
-        assert_eq!(activation(None, &[2.0, -1.0], &mut warnings), OutputActivation::Softmax);
-        assert_eq!(activation(Some(OutputActivation::Sigmoid), &[2.0, -1.0], &mut warnings), OutputActivation::Sigmoid);
-        assert_eq!(warnings, ["output.activation is not given, \"softmax\" is assumed"]);
-    }
+/// As many pictures as a batch has, of noise, as the network is fed them: zeros would hide where values overflow.
+fn first_pictures(contract: &InputContract, batch: usize) -> Vec<f32> {
+    let [height, width] = contract.size;
+    let sample = |at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8;
+    let picture = RgbImage::from_fn(width, height, |x, y| Rgb([0, 1, 2].map(|channel| sample(3 * (y * width + x) + channel))));
+    preprocess(picture, contract).repeat(batch)
 }

@@ -1,5 +1,6 @@
 //! A model as its users know it: a network, its input contract, its labels, a name and a version.
 
+mod activation;
 mod bundled;
 mod class_names;
 mod description;

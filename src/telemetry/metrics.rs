@@ -68,6 +68,7 @@ pub struct Metrics {
     queue_depth: IntGauge,
     rejected: IntCounterVec,
     images: IntCounterVec,
+    not_finite: IntCounterVec,
     connections: Connections,
 }
 
@@ -105,6 +106,7 @@ impl Metrics {
             queue_depth: gauge("senet_queue_depth", "Images waiting for a worker.")?,
             rejected: counter("senet_rejected_total", "Requests refused or given up, by the problem they were answered with.", &["reason"])?,
             images: counter("senet_images_total", "Images classified.", &["model", "format"])?,
+            not_finite: counter("senet_not_finite_total", "Images whose answer held NaN or an infinity, and was refused.", &["model"])?,
             connections: Connections {
                 open: gauges("senet_connections_open", "Open connections, those that wait for a place included.", &["address"])?,
                 limit: gauges("senet_connections_limit", "Places for connections.", &["address"])?,
@@ -151,6 +153,11 @@ impl Metrics {
     /// One image was classified.
     pub fn image(&self, model: &str, format: &str) {
         self.images.with_label_values(&[model, format]).inc();
+    }
+
+    /// The answer for one image held what is no number.
+    pub fn not_finite(&self, model: &str) {
+        self.not_finite.with_label_values(&[model]).inc();
     }
 
     /// At the address called `address`, a connection was accepted.

@@ -28,10 +28,11 @@ async fn leaves_attention_out_when_none_is_wanted() {
 #[tokio::test]
 async fn the_members_come_in_the_documented_order() {
     let answer = App::new(FakeEngine::fast()).post("", "image/png", png()).await;
-    let places: Vec<_> = ["{\"id\":", "\"model\":", "\"image\":", "\"predictions\":", "\"attention\":", "\"preprocessing\":", "\"timing\":"]
-        .iter()
-        .map(|member| answer.text().find(member).unwrap_or_else(|| panic!("no {member}")))
-        .collect();
+    let places: Vec<_> =
+        ["{\"id\":", "\"model\":", "\"image\":", "\"output_activation\":", "\"predictions\":", "\"attention\":", "\"preprocessing\":", "\"timing\":"]
+            .iter()
+            .map(|member| answer.text().find(member).unwrap_or_else(|| panic!("no {member}")))
+            .collect();
     assert!(places.is_sorted() && places[0] == 0, "{places:?}");
 }
 
@@ -99,4 +100,35 @@ async fn says_how_long_each_stage_took() {
     let timing = answer.json()["timing"].clone();
     let parts: f64 = ["queue_ms", "decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms"].iter().map(|s| timing[s].as_f64().unwrap()).sum();
     assert!((parts - timing["total_ms"].as_f64().unwrap()).abs() < 0.01, "{timing}");
+}
+
+#[tokio::test]
+async fn an_answer_that_holds_no_number_is_a_problem_that_is_counted() {
+    let gates = || [vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];
+    let broken_gates = [vec![0.1, 0.9, f32::NAN, 1.0], vec![0.015, 0.7]];
+    for (engine, value) in [
+        (FakeEngine::answering([1.5, f32::NAN, 3.1, 0.1], gates()), "NaN for class 1 of output \"logits\""),
+        (FakeEngine::answering([1.5, 0.5, f32::INFINITY, 0.1], gates()), "inf for class 2 of output \"logits\""),
+        (FakeEngine::answering([1.5, 0.5, 3.1, 0.1], broken_gates), "NaN for the gate of channel 2 of SE block \"layer1.0.se\""),
+    ] {
+        let app = App::new(engine);
+        let answer = app.post("", "image/png", png()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (500, &json!("/problems/not-finite")));
+        let expected = format!("model fake: the network yields {value}, expected a finite number");
+        assert_eq!(answer.json()["detail"], json!(expected));
+        let (content_type, body) = form(&[("a", Some("a.png"), &png()), ("b", Some("b.txt"), b"no picture")]);
+        let results = app.post("", &content_type, body).await.json();
+        assert_eq!(results["results"][0]["type"], "/problems/not-finite", "{results}");
+        let metrics = app.get("/metrics").await;
+        assert!(metrics.text().contains("senet_not_finite_total{model=\"fake\"} 2\n"), "{}", metrics.text());
+    }
+}
+
+#[tokio::test]
+async fn a_masked_class_has_no_probability_and_no_null() {
+    let gates = [vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]];
+    let answer = App::new(FakeEngine::answering([1.5, f32::NEG_INFINITY, 3.1, 0.1], gates)).post("?top_k=4", "image/png", png()).await;
+    let last = &answer.json()["predictions"][3];
+    assert_eq!((last["index"].as_u64(), last["probability"].as_f64()), (Some(1), Some(0.0)), "{last}");
+    assert_eq!(last["logit"].as_f64().map(|logit| logit as f32), Some(f32::MIN));
 }

@@ -24,6 +24,7 @@ pub(crate) struct FakeEngine {
     act: Box<dyn Fn() -> Result<(), EngineError> + Send + Sync>,
     runs: Arc<AtomicUsize>,
     summary: NetworkSummary,
+    logits: Vec<f32>,
     gates: Vec<Vec<f32>>,
 }
 
@@ -35,7 +36,13 @@ impl FakeEngine {
 
     /// Does `act` before every answer.
     pub(crate) fn that(act: impl Fn() -> Result<(), EngineError> + Send + Sync + 'static) -> Self {
-        Self { act: Box::new(act), runs: Arc::default(), summary: summary(), gates: vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]] }
+        Self {
+            act: Box::new(act),
+            runs: Arc::default(),
+            summary: summary(),
+            logits: vec![1.5, -0.25, 3.1, 0.1],
+            gates: vec![vec![0.1, 0.9, 0.3, 1.0], vec![0.015, 0.7]],
+        }
     }
 
     /// Calls `begun` when it begins, and then waits until something is sent, or nothing can be any more.
@@ -48,6 +55,11 @@ impl FakeEngine {
             Ok(())
         };
         (Self::that(wait), release)
+    }
+
+    /// Answers at once with these scores of the four classes, and these gates.
+    pub(crate) fn answering(logits: [f32; 4], gates: [Vec<f32>; 2]) -> Self {
+        Self { logits: logits.to_vec(), gates: gates.to_vec(), ..Self::fast() }
     }
 
     /// Answers at once with one SE block of `channels` channels.
@@ -73,7 +85,7 @@ impl Engine for FakeEngine {
     fn run(&self, _input: Input<'_>, gates: Gates) -> Result<Inference, EngineError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.act)()?;
-        Ok(Inference { logits: vec![1.5, -0.25, 3.1, 0.1], gates: if gates == Gates::Return { self.gates.clone() } else { vec![] } })
+        Ok(Inference { logits: self.logits.clone(), gates: if gates == Gates::Return { self.gates.clone() } else { vec![] } })
     }
 
     fn summary(&self) -> &NetworkSummary {
@@ -105,8 +117,8 @@ fn summary() -> NetworkSummary {
         se_blocks: vec![block(1, 4, 4), block(2, 2, 2)],
         operators: OperatorCounts { squeeze_excite: 2, blocked: 5, tract: 1 },
         unlowered: vec![],
-        metadata: Default::default(),
         warnings: vec!["the network is made up".to_owned()],
+        ..NetworkSummary::default()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::classifier::{Classification, Options};
 use crate::cli::chart::{bar, distribution, sparkline};
 use crate::cli::style::{Theme, paint};
 use crate::cli::table::{Align, Table};
-use crate::inference::Prediction;
+use crate::inference::{OutputActivation, Prediction};
 
 /// Characters of a full bar.
 const BAR: usize = 24;
@@ -36,6 +36,9 @@ pub(super) fn needs(options: &Options) -> Options {
 pub(super) fn print(image: &str, answer: &Classification, detail: Detail, theme: Theme, out: &mut impl Write) -> io::Result<()> {
     let title = if image == super::STDIN { "standard input" } else { image };
     writeln!(out, "{}  {}", paint(theme.strong, title), paint(theme.faint, about(answer)))?;
+    if answer.output_activation == OutputActivation::Sigmoid && answer.predictions.len() > 1 {
+        writeln!(out, "  {}", paint(theme.faint, "each class by itself: the probabilities need not sum to 100 %"))?;
+    }
     labels(&answer.predictions, theme, out)?;
     let Some(attention) = answer.attention.as_ref().filter(|attention| !attention.blocks.is_empty()) else { return Ok(()) };
     writeln!(out)?;
@@ -130,6 +133,7 @@ mod tests {
         let prediction = |label: &str, probability| Prediction { index: 0, label: label.to_owned(), probability, logit: 0.0 };
         Classification {
             model: Answerer { name: "m".to_owned(), version: "1".to_owned() },
+            output_activation: OutputActivation::Softmax,
             image: ImageInfo { format: Format::Png, width: 4, height: 3, orientation: 6 },
             predictions: vec![prediction("cat", 0.75), prediction("dogs", 0.001)],
             attention: Some(Attention { blocks: vec![block] }),
@@ -155,6 +159,14 @@ cat.png  png 4×3, orientation 6  m version 1  0.0 ms
   layer1.0.se         4  0.50  0.25  0.00  1.00  ▄·······█······▄      1     1  1.00 #2  0.50 #0
 ";
         assert_eq!(printed(Detail::Summary), expected);
+    }
+
+    #[test]
+    fn classes_that_do_not_exclude_each_other_are_said_to_be_so() {
+        let mut out = Vec::new();
+        let answer = Classification { output_activation: OutputActivation::Sigmoid, ..answer() };
+        print("cat.png", &answer, Detail::None, Theme::default(), &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("  each class by itself: the probabilities need not sum to 100 %\n  cat "));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use crate::admission::Permit;
-use crate::classifier::{Classification, Options, Ticket};
+use crate::classifier::{Classification, ClassifyError, Options, Ticket};
 use crate::http::answer::{self, Outcome};
 use crate::http::middleware::{Deadline, ModelAsked, RequestId};
 use crate::http::parameters::Parameters;
@@ -105,7 +105,11 @@ fn start(shared: &Arc<Shared>, permit: Permit, image: Encoded) -> impl Future<Ou
 impl Shared {
     /// On a worker.
     fn classify(&self, image: &[u8], queued: Duration) -> Outcome {
-        let mut classification = self.state.classifier.classify(&self.model, image, &self.options, &self.ticket)?;
+        let mut classification = self.state.classifier.classify(&self.model, image, &self.options, &self.ticket).inspect_err(|error| {
+            if matches!(error, ClassifyError::NotFinite { .. }) {
+                self.state.metrics.not_finite(self.model.name());
+            }
+        })?;
         classification.timing.queue = queued;
         classification.timing.total += queued;
         self.count(&classification);

@@ -1,6 +1,7 @@
 //! Reading an ONNX file: what it declares, and its graph as a tract model with every size fixed.
 
 mod bounds;
+mod ending;
 mod external_data;
 mod rewrite;
 
@@ -14,6 +15,7 @@ use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+pub use self::ending::Ending;
 use super::guard::guard;
 use super::{EngineError, TensorInfo, shown, sizes};
 use crate::graph::ParameterNames;
@@ -62,6 +64,12 @@ impl OnnxFile {
     /// What the network yields.
     pub(super) fn outputs(&self) -> Vec<TensorInfo> {
         self.proto.graph.iter().flat_map(|graph| &graph.output).map(describe).collect()
+    }
+
+    /// What the values of the first output are, as far as the graph tells.
+    pub(super) fn ending(&self) -> Ending {
+        let output = self.proto.graph.as_ref().and_then(|graph| Some((graph, graph.output.first()?)));
+        output.map_or(Ending::Scores, |(graph, output)| ending::ending(graph, &output.name))
     }
 
     /// The number of values in all floating-point parameters.

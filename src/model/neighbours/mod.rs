@@ -14,6 +14,7 @@ use super::class_names::{ClassNames, Misnumbered};
 use super::error::ModelError;
 use super::files::{Inside, Labels};
 use super::statement::Statement;
+use crate::inference::OutputActivation;
 use crate::json_file;
 
 /// What they say, the file of the image processor before timm's: transformers looks for them in this order.
@@ -21,6 +22,7 @@ use crate::json_file;
 pub(super) struct Neighbours {
     processor: Option<(PathBuf, Processor)>,
     timm: Option<(PathBuf, &'static str, PretrainedCfg)>,
+    problem_type: Option<ProblemType>,
     /// Of the classes, the most trusted first.
     pub labels: Vec<Labels>,
 }
@@ -33,8 +35,19 @@ struct Config {
     /// Only files of timm have it; early ones have the entries of `pretrained_cfg` beside it.
     architecture: Option<String>,
     id2label: Option<ClassNames>,
+    problem_type: Option<ProblemType>,
     label_names: Option<ClassNames>,
     label_descriptions: Option<BTreeMap<String, String>>,
+}
+
+/// What transformers trained for; of a value that it does not know it says so itself.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ProblemType {
+    SingleLabelClassification,
+    MultiLabelClassification,
+    #[serde(other)]
+    Another,
 }
 
 impl Neighbours {
@@ -62,7 +75,8 @@ impl Neighbours {
     }
 
     fn add_config(&mut self, path: PathBuf) -> Result<(), ModelError> {
-        let Config { pretrained_cfg, architecture, id2label, label_names, label_descriptions } = json_file::read(&path)?;
+        let Config { pretrained_cfg, architecture, id2label, problem_type, label_names, label_descriptions } = json_file::read(&path)?;
+        self.problem_type = problem_type;
         let (name, cfg) = match pretrained_cfg {
             None if architecture.is_some() => ("config.json", Some(json_file::read::<PretrainedCfg>(&path)?)),
             cfg => ("config.json (pretrained_cfg)", cfg),
@@ -102,6 +116,16 @@ impl Neighbours {
         let Some(labels) = self.labels.last_mut() else { return };
         let described = labels.names.iter().map(|name| descriptions.get(name).cloned()).collect::<Option<Vec<_>>>();
         labels.names = described.unwrap_or_else(|| std::mem::take(&mut labels.names));
+    }
+
+    /// What turns the network's scores into probabilities, and the file that says it.
+    pub(super) fn activation(&self) -> Option<(OutputActivation, &'static str)> {
+        let activation = match self.problem_type? {
+            ProblemType::SingleLabelClassification => OutputActivation::Softmax,
+            ProblemType::MultiLabelClassification => OutputActivation::Sigmoid,
+            ProblemType::Another => return None,
+        };
+        Some((activation, "config.json (problem_type)"))
     }
 
     /// What they say of the input of a network whose size is `network`, where that is fixed; `warnings` receives what is not carried out.
