@@ -203,7 +203,7 @@ impl Classifier {
         ticket.check()?;
         let mut input = model.engine().input()?;
         let arrangement = input.arrangement().unwrap_or(contract.layout.into());
-        let (actual, expected) = (arrangement.len(contract.size), input.len());
+        let (actual, expected) = (arrangement.len(contract.size, contract.color.channels()), input.len());
         if actual != expected {
             return Err(EngineError::InputLength { actual, expected }.into());
         }

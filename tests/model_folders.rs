@@ -76,7 +76,7 @@ fn wrong_entries_are_refused_with_file_key_value_and_expectation() {
     for (manifest, expected) in [
         ("[input]\nmaen = [0, 0, 0]", r#"tiny/model.toml, line 2: unknown key "input.maen", the nearest known one is "mean""#),
         ("[inputs]", r#"tiny/model.toml, line 1: unknown key "inputs", the nearest known one is "input""#),
-        ("[input]\nmean = [0, 0]", "tiny/model.toml, line 2: input.mean is [0, 0], expected an array of length 3"),
+        ("[input]\nmean = [0, 0]", "tiny/model.toml, line 2: input.mean is [0, 0], expected a number, or a list of one or of three"),
         ("[input]\nmean = [nan, 0, 0]", "tiny/model.toml: input.mean is [NaN, 0.0, 0.0], expected three finite numbers"),
         ("[input]\nstd = [1, 0, 1]", "tiny/model.toml: input.std is [1.0, 0.0, 1.0], expected three finite numbers other than zero"),
         ("[input]\nresize_to = 8", "tiny/model.toml: input.resize_to is 8, expected 16 to 8192, since the crop is 16×16"),
@@ -98,7 +98,10 @@ fn wrong_entries_are_refused_with_file_key_value_and_expectation() {
         ("[model]\nfile = \"../x.onnx\"", "tiny/model.toml: model.file is \"../x.onnx\", expected a path inside the model's folder, without \"..\""),
         ("[model]\nfile = \"/x.onnx\"", "tiny/model.toml: model.file is \"/x.onnx\", expected a path inside the model's folder, without \"..\""),
         ("[output]\nlabels = \"x.txt\"", "tiny/model.toml: output.labels is \"x.txt\", expected the name of a file in the model's folder"),
-        ("[output]\nactivation = \"relu\"", r#"tiny/model.toml, line 2: output.activation is "relu", expected one of "softmax", "sigmoid", "none""#),
+        (
+            "[output]\nactivation = \"relu\"",
+            r#"tiny/model.toml, line 2: output.activation is "relu", expected one of "softmax", "sigmoid", "exp", "none""#,
+        ),
     ] {
         assert_eq!(Folder::new(&[ONNX, ("model.toml", manifest)]).refusal(), expected);
     }

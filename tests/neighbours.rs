@@ -167,7 +167,7 @@ fn wrong_files_are_refused_with_file_key_value_and_expectation() {
         (
             "config.json",
             "{\"pretrained_cfg\": {\n\"mean\": [1, 2]}}",
-            "tiny/config.json, line 2: pretrained_cfg.mean is [1,2], expected an array of length 3",
+            "tiny/config.json, line 2: pretrained_cfg.mean is [1,2], expected a number, or a list of one or of three",
         ),
         (
             "config.json",

@@ -75,7 +75,7 @@ struct Latency {
 /// Loads the model and runs it for the time asked for.
 pub(super) fn run(args: Args, options: LoadOptions, out: &mut impl Write) -> Result<(), CliError> {
     let (model, load) = args.models.load_timed(args.reference.as_deref(), LoadOptions { batch: args.batch, ..options })?;
-    let values = args.batch * 3 * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
+    let values = args.batch * model.contract().color.channels() * model.contract().size.iter().map(|side| *side as usize).product::<usize>();
     let duration = Duration::from_secs_f64(args.seconds);
     let spinner = spinner(args.seconds);
     let (mut runs, elapsed) = measure(model.engine(), &synthetic(values), args.concurrency, duration)?;

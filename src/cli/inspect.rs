@@ -114,7 +114,7 @@ fn origins(origins: &Origins) -> Vec<String> {
 
 fn values(contract: &InputContract) -> String {
     let (color, layout) = (spelled(&contract.color), spelled(&contract.layout));
-    format!("{color}, {layout}, (pixel × {} − {:?}) / {:?}", contract.scale, contract.mean, contract.std)
+    format!("{color}, {layout}, (pixel × {} − {:?}) / {:?}", contract.scale, contract.mean(), contract.std())
 }
 
 fn blocks(blocks: &[SeBlockInfo], theme: Theme) -> Table {

@@ -51,7 +51,7 @@ pub enum Interpolation {
     Lanczos,
 }
 
-/// The order of the colour channels.
+/// The colour channels and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Color {
@@ -59,30 +59,32 @@ pub enum Color {
     Rgb,
     /// Blue, green, red.
     Bgr,
+    /// One channel, as Pillow's `convert("L")` makes it before anything is resized: `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
+    #[serde(alias = "gray")]
+    Grey,
 }
 
 /// The order of the tensor's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// `[1, 3, H, W]`
+    /// `[1, 3, H, W]`, with 1 for 3 where the network is grey.
     Nchw,
-    /// `[1, H, W, 3]`
+    /// `[1, H, W, 3]`, with 1 for 3 where the network is grey.
     Nhwc,
 }
 
 /// Everything between a decoded picture and the network's input: `(pixel · scale − mean) / std`, pixel in 0..=255.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "Shown")]
 pub struct InputContract {
     /// Height and width of the network's input, pixels.
     pub size: [u32; 2],
     /// How the picture is brought to that size.
     pub resize: Resize,
     /// Height and width to resize to before the crop, pixels: equal for [`Resize::ShorterSide`], without meaning for [`Resize::Pad`].
-    #[serde(serialize_with = "one_number_if_equal")]
     pub resize_to: [u32; 2],
-    /// Where the crop begins; without meaning for [`Resize::Pad`]. Not shown where it is torchvision's.
-    #[serde(skip_serializing_if = "CropOffset::is_nearest")]
+    /// Where the crop begins; without meaning for [`Resize::Pad`].
     pub crop_offset: CropOffset,
     /// The resampling filter.
     pub interpolation: Interpolation,
@@ -90,12 +92,38 @@ pub struct InputContract {
     pub color: Color,
     /// The order of the axes.
     pub layout: Layout,
-    /// Subtracted after scaling.
+    /// Subtracted after scaling; of [`Color::Grey`] the first counts.
     pub mean: [f32; 3],
-    /// Divided by at the end; not zero.
+    /// Divided by at the end; not zero; of [`Color::Grey`] the first counts.
     pub std: [f32; 3],
     /// Multiplies the 8-bit value first; usually 1/255.
     pub scale: f32,
+}
+
+/// A contract as it is told: a grey one has one mean and one std.
+#[derive(Serialize)]
+struct Shown {
+    size: [u32; 2],
+    resize: Resize,
+    #[serde(serialize_with = "one_number_if_equal")]
+    resize_to: [u32; 2],
+    /// Left out where it is torchvision's.
+    #[serde(skip_serializing_if = "CropOffset::is_nearest")]
+    crop_offset: CropOffset,
+    interpolation: Interpolation,
+    color: Color,
+    layout: Layout,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    scale: f32,
+}
+
+impl From<InputContract> for Shown {
+    fn from(contract: InputContract) -> Self {
+        let (mean, std) = (contract.mean().to_vec(), contract.std().to_vec());
+        let InputContract { size, resize, resize_to, crop_offset, interpolation, color, layout, scale, .. } = contract;
+        Self { size, resize, resize_to, crop_offset, interpolation, color, layout, mean, std, scale }
+    }
 }
 
 /// As `model.toml` spells it.
@@ -115,7 +143,24 @@ pub struct ContractError {
     pub expected: String,
 }
 
+impl Color {
+    /// How many there are.
+    pub fn channels(self) -> usize {
+        if self == Self::Grey { 1 } else { 3 }
+    }
+}
+
 impl InputContract {
+    /// The mean of every channel.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean[..self.color.channels()]
+    }
+
+    /// The standard deviation of every channel.
+    pub fn std(&self) -> &[f32] {
+        &self.std[..self.color.channels()]
+    }
+
     /// Checks that the contract can be carried out.
     ///
     /// # Errors
@@ -128,11 +173,12 @@ impl InputContract {
             return fail("size", format!("{:?}", self.size), "two sides of 1 to 4096 pixels");
         }
         self.validate_resize_to()?;
-        if self.mean.iter().any(|v| !v.is_finite()) {
-            return fail("mean", format!("{:?}", self.mean), "three finite numbers");
+        let numbers = if self.color == Color::Grey { "a finite number" } else { "three finite numbers" };
+        if self.mean().iter().any(|v| !v.is_finite()) {
+            return fail("mean", format!("{:?}", self.mean()), numbers);
         }
-        if self.std.iter().any(|v| !v.is_finite() || *v == 0.0) {
-            return fail("std", format!("{:?}", self.std), "three finite numbers other than zero");
+        if self.std().iter().any(|v| !v.is_finite() || *v == 0.0) {
+            return fail("std", format!("{:?}", self.std()), &format!("{numbers} other than zero"));
         }
         if !self.scale.is_finite() || self.scale == 0.0 {
             return fail("scale", self.scale.to_string(), "a finite number other than zero");
@@ -192,8 +238,8 @@ impl InputContract {
             format!("interpolation={}", name(&self.interpolation)),
             format!("color={}", name(&self.color)),
             format!("layout={}", name(&self.layout)),
-            format!("mean={}", bits(&self.mean)),
-            format!("std={}", bits(&self.std)),
+            format!("mean={}", bits(self.mean())),
+            format!("std={}", bits(self.std())),
             format!("scale={}", bits(&[self.scale])),
         ]
         .into_iter()
@@ -210,6 +256,8 @@ fn name(choice: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn contract() -> InputContract {
@@ -242,6 +290,7 @@ mod tests {
             InputContract { crop_offset: CropOffset::Down, ..base.clone() },
             InputContract { interpolation: Interpolation::Bilinear, ..base.clone() },
             InputContract { color: Color::Bgr, ..base.clone() },
+            InputContract { color: Color::Grey, ..base.clone() },
             InputContract { layout: Layout::Nhwc, ..base.clone() },
             InputContract { mean: [0.25, 0.5, 0.0], ..base.clone() },
             InputContract { std: [1.0, 2.0, 0.500_000_06], ..base.clone() },
@@ -263,6 +312,18 @@ mod tests {
         let pad = InputContract { resize: Resize::Pad, ..contract() };
         assert_eq!(pad.fingerprint(), InputContract { resize_to: [7, 7], crop_offset: CropOffset::Down, ..pad.clone() }.fingerprint());
         assert_eq!(contract().fingerprint(), InputContract { mean: [0.5, 0.25, -0.0], ..contract() }.fingerprint());
+    }
+
+    #[test]
+    fn a_grey_contract_has_one_mean_and_one_std() {
+        let grey = InputContract { color: Color::Grey, ..contract() };
+        let shown = serde_json::to_value(&grey).unwrap();
+        assert_eq!((&shown["mean"], &shown["std"], &shown["color"]), (&json!([0.5]), &json!([1.0]), &json!("grey")));
+        assert!(grey.canonical().contains("color=grey\nlayout=nchw\nmean=3f000000\nstd=3f800000\n"), "{}", grey.canonical());
+        assert_eq!(grey.fingerprint(), InputContract { mean: [0.5, 7.0, 7.0], ..grey.clone() }.fingerprint());
+        assert_eq!(InputContract { std: [1.0, 0.0, 0.0], ..grey.clone() }.validate(), Ok(()));
+        let wrong = InputContract { std: [0.0, 1.0, 1.0], ..grey }.validate().unwrap_err().to_string();
+        assert_eq!(wrong, "std is [0.0], expected a finite number other than zero");
     }
 
     #[test]

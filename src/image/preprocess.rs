@@ -19,7 +19,8 @@ pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
     sources(size, &window(size, contract), contract.interpolation)
 }
 
-/// Resizes, crops and normalises `picture`, which may be a whole `RgbImage`; the result is in `contract.layout`, row-major, `3 · H · W` values.
+/// Resizes, crops and normalises `picture`, which may be a whole `RgbImage`; the result is in `contract.layout`, row-major, `3 · H · W` values, or
+/// `H · W` of a grey network: the picture is then made grey before it is resized, as with Pillow's `convert("L")` or torchvision's `Grayscale` in front.
 ///
 /// Where the window is smaller than the network's input, it is centred on black or on the mean colour, which are normalised like any colour.
 ///
@@ -27,7 +28,7 @@ pub fn needed(size: [u32; 2], contract: &InputContract) -> Region {
 /// When `picture` is a part that lacks pixels which are [`needed`].
 pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32> {
     let arrangement = Arrangement::from(contract.layout);
-    let mut tensor = vec![0.0; arrangement.len(contract.size)];
+    let mut tensor = vec![0.0; arrangement.len(contract.size, contract.color.channels())];
     preprocess_into(picture, contract, arrangement, &mut tensor);
     tensor
 }
@@ -35,9 +36,9 @@ pub fn preprocess(picture: impl Into<Part>, contract: &InputContract) -> Vec<f32
 /// How the values of a picture lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrangement {
-    /// `[3, H, W]`
+    /// `[C, H, W]`, of three channels or one.
     Planes,
-    /// `[H + 2 · border, W + 2 · border, 3]`, of which the border is left alone.
+    /// `[H + 2 · border, W + 2 · border, C]`, of which the border is left alone.
     Pixels {
         /// Pixels on every side.
         border: usize,
@@ -45,14 +46,14 @@ pub enum Arrangement {
 }
 
 impl Arrangement {
-    /// The number of values of a picture of `[height, width]`, border included.
+    /// The number of values of a picture of `[height, width]` and so many `channels`, border included.
     ///
     /// # Panics
     /// When it is larger than any number.
-    pub fn len(self, size: [u32; 2]) -> usize {
+    pub fn len(self, size: [u32; 2], channels: usize) -> usize {
         let border = if let Self::Pixels { border } = self { border } else { 0 };
         let sides = size.map(|side| border.checked_mul(2)?.checked_add(side as usize));
-        let values = sides.into_iter().try_fold(3usize, |values, side| values.checked_mul(side?));
+        let values = sides.into_iter().try_fold(channels, |values, side| values.checked_mul(side?));
         values.unwrap_or_else(|| panic!("a picture of {size:?} pixels has no such arrangement as {self:?}"))
     }
 }
@@ -71,11 +72,23 @@ impl From<Layout> for Arrangement {
 /// # Panics
 /// When `tensor` has not as many values, and as [`preprocess`].
 pub fn preprocess_into(picture: impl Into<Part>, contract: &InputContract, arrangement: Arrangement, tensor: &mut [f32]) {
-    let picture = picture.into();
+    let mut picture = picture.into();
+    if contract.color == Color::Grey {
+        make_grey(&mut picture);
+    }
     let window = window(picture.size, contract);
     let kept = resize(&picture, &window, contract.interpolation);
     drop(picture);
     normalise(&kept, window.size, contract, arrangement, tensor);
+}
+
+/// All channels become the luma that Pillow's `convert("L")` makes of them; each is then resized as the one of a grey picture is.
+fn make_grey(picture: &mut Part) {
+    for [red, green, blue] in picture.pixels.as_chunks_mut::<3>().0 {
+        let weighted = 19_595 * u32::from(*red) + 38_470 * u32::from(*green) + 7_471 * u32::from(*blue);
+        let luma = ((weighted + (1 << 15)) >> 16) as u8;
+        (*red, *green, *blue) = (luma, luma, luma);
+    }
 }
 
 /// What to compute of which resized picture, for a picture of `width` and `height`.
@@ -140,13 +153,18 @@ fn background(contract: &InputContract, channel: usize) -> u8 {
 /// `kept`, RGB of `kept_width` and `kept_height`, centred on the background, as a tensor of the contract's size.
 fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputContract, arrangement: Arrangement, tensor: &mut [f32]) {
     let [height, width] = contract.size.map(|side| side as usize);
-    assert_eq!(tensor.len(), arrangement.len(contract.size), "values of {width}×{height} pixels, {arrangement:?}");
+    assert_eq!(tensor.len(), arrangement.len(contract.size, contract.color.channels()), "values of {width}×{height} pixels, {arrangement:?}");
     let left = margin(contract.size[1], kept_width, contract.resize);
     let top = margin(contract.size[0], kept_height, contract.resize);
     let rows = kept.chunks_exact(3 * kept_width.max(1) as usize).map(|row| row.as_chunks::<3>().0);
     let rows = (top..).zip(rows);
     let channels = [0, 1, 2].map(|channel| Normalisation { scale: contract.scale, mean: contract.mean[channel], std: contract.std[channel] });
     let blank = (contract.size != [kept_height, kept_width]).then(|| [0, 1, 2].map(|channel| channels[channel].of(background(contract, channel))));
+    if contract.color == Color::Grey {
+        let border = if let Arrangement::Pixels { border } = arrangement { border } else { 0 };
+        let lines = tensor.chunks_exact_mut((width + 2 * border).max(1)).skip(border).take(height);
+        return write_grey(rows, left, channels[0], blank.map(|[blank, ..]| blank), lines.map(|line| &mut line[border..border + width]));
+    }
     match arrangement {
         Arrangement::Planes => {
             let planes = rows.map(|(y, row)| (y * width + left, row));
@@ -158,6 +176,22 @@ fn normalise(kept: &[u8], [kept_width, kept_height]: [u32; 2], contract: &InputC
             let lines = lines.map(|line| &mut line.as_chunks_mut::<3>().0[border..border + width]);
             write_pixels(rows, left, contract.color, channels, blank, lines);
         }
+    }
+}
+
+/// Writes the one channel of rows of pixels, each with its number, to the lines from the pixel `left` on.
+fn write_grey<'a>(
+    rows: impl Iterator<Item = (usize, &'a [[u8; 3]])>,
+    left: usize,
+    of: Normalisation,
+    blank: Option<f32>,
+    lines: impl Iterator<Item = &'a mut [f32]>,
+) {
+    let mut rows = rows.peekable();
+    for (y, line) in lines.enumerate() {
+        blank.into_iter().for_each(|blank| line.fill(blank));
+        let Some((_, row)) = rows.next_if(|(of, _)| *of == y) else { continue };
+        line[left..].iter_mut().zip(row).for_each(|(value, [luma, ..])| *value = of.of(*luma));
     }
 }
 
@@ -199,7 +233,7 @@ fn write_pixels<'a>(
         let Some((_, row)) = rows.next_if(|(of, _)| *of == y) else { continue };
         let line = &mut line[left..left + row.len()];
         match color {
-            Color::Rgb => kernels.normalise(row, &channels, line),
+            Color::Rgb | Color::Grey => kernels.normalise(row, &channels, line),
             Color::Bgr => {
                 let turned: Vec<_> = row.iter().map(|[red, green, blue]| [*blue, *green, *red]).collect();
                 kernels.normalise(&turned, &channels, line);
@@ -256,11 +290,12 @@ mod tests {
 
     #[test]
     fn sizes_that_no_memory_has_are_a_panic() {
-        assert_eq!(Arrangement::Pixels { border: 2 }.len([3, 5]), 3 * 7 * 9);
+        assert_eq!(Arrangement::Pixels { border: 2 }.len([3, 5], 3), 3 * 7 * 9);
+        assert_eq!(Arrangement::Planes.len([3, 5], 1), 3 * 5);
         // Three times the product would wrap to 2, and twice the border to nothing.
         let too_large = [(Arrangement::Planes, [0xaaaa_aaab, 0x8000_0002]), (Arrangement::Pixels { border: 1 << 63 }, [1, 1])];
         for (arrangement, size) in too_large {
-            assert!(std::panic::catch_unwind(|| arrangement.len(size)).is_err(), "{arrangement:?} of {size:?}");
+            assert!(std::panic::catch_unwind(|| arrangement.len(size, 3)).is_err(), "{arrangement:?} of {size:?}");
         }
     }
 
@@ -334,6 +369,24 @@ mod tests {
         assert_eq!(preprocess(picture(), &last), [4.0, 4.0, 3.0, 4.5, 4.25, 3.125]);
         let bgr = InputContract { color: Color::Bgr, ..base };
         assert_eq!(preprocess(picture(), &bgr), [14.0, 14.5, 4.0, 4.25, 0.5, 0.625]);
+    }
+
+    #[test]
+    fn a_grey_picture_has_pillows_luma_in_every_arrangement() {
+        // Image.fromarray(…).convert("L") of Pillow.
+        let colours =
+            [([255, 0, 0], 76.0), ([0, 255, 0], 150.0), ([0, 0, 255], 29.0), ([200, 100, 50], 124.0), ([7, 7, 7], 7.0), ([1, 2, 255], 31.0)];
+        let picture = || RgbImage::from_fn(3, 2, |x, y| Rgb(colours[(3 * y + x) as usize].0));
+        let base = InputContract { color: Color::Grey, mean: [1.0, 8.0, 8.0], std: [2.0, 8.0, 8.0], ..contract([2, 3], Resize::Squash, 0) };
+        let expected = colours.map(|(_, luma)| (luma - 1.0) / 2.0);
+        assert_eq!(preprocess(picture(), &base), expected);
+        assert_eq!(preprocess(picture(), &InputContract { layout: Layout::Nhwc, ..base.clone() }), expected);
+        let mut tensor = vec![9.5; 4 * 5];
+        preprocess_into(picture(), &base, Arrangement::Pixels { border: 1 }, &mut tensor);
+        assert_eq!((&tensor[6..9], &tensor[11..14]), (&expected[..3], &expected[3..]));
+        assert_eq!(tensor.iter().filter(|value| **value == 9.5).count(), 14, "the border");
+        let padded = preprocess(picture(), &InputContract { size: [3, 3], resize: Resize::Pad, ..base });
+        assert_eq!((&padded[..6], &padded[6..]), (&expected[..], &[-0.5; 3][..]));
     }
 
     #[test]

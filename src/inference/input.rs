@@ -20,7 +20,12 @@ pub(super) enum Values<'a> {
     /// In the layout of the network's input.
     Given(Cow<'a, [f32]>),
     /// Each image a `map`, or channels first where that is `None`.
-    Lent { tensor: Tensor, map: Option<Layout> },
+    Lent {
+        tensor: Tensor,
+        map: Option<Layout>,
+        /// Of the values, those of the images that are asked for; the rest is zero.
+        used: usize,
+    },
 }
 
 impl Input<'_> {
@@ -52,7 +57,10 @@ impl Deref for Input<'_> {
     fn deref(&self) -> &[f32] {
         match &self.0 {
             Values::Given(values) => values,
-            Values::Lent { tensor, .. } => tensor.try_as_plain_ram().and_then(|values| values.as_slice()).unwrap_or_default(),
+            Values::Lent { tensor, used, .. } => {
+                let values = tensor.try_as_plain_ram().and_then(|values| values.as_slice()).unwrap_or_default();
+                values.get(..*used).unwrap_or_default()
+            }
         }
     }
 }
@@ -61,7 +69,10 @@ impl DerefMut for Input<'_> {
     fn deref_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Values::Given(values) => values.to_mut(),
-            Values::Lent { tensor, .. } => tensor.to_plain_array_view_mut().ok().and_then(|values| values.into_slice()).unwrap_or_default(),
+            Values::Lent { tensor, used, .. } => {
+                let values = tensor.to_plain_array_view_mut().ok().and_then(|values| values.into_slice()).unwrap_or_default();
+                values.get_mut(..*used).unwrap_or_default()
+            }
         }
     }
 }

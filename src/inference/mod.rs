@@ -1,10 +1,12 @@
 //! Running a network: the [`Engine`] interface, the tract engine behind it, and what becomes of its logits.
 
 mod finite;
+mod form;
 mod guard;
 mod input;
 mod network;
 mod onnx;
+mod outputs;
 mod postprocess;
 mod sizes;
 mod summary;
@@ -13,13 +15,16 @@ mod tract;
 #[doc(hidden)]
 pub use crate::graph::Lowering;
 pub use finite::NotFinite;
+pub(crate) use form::Axes;
 #[cfg(feature = "server")]
 pub(crate) use guard::panics_are_answered;
 pub use input::Input;
 pub use network::{Network, Rewrite};
 pub use onnx::Ending;
+pub(crate) use onnx::OnnxFile;
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
 pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
+pub(crate) use tract::Stated;
 pub use tract::{LoadOptions, TractEngine};
 
 use crate::excerpt::excerpt;
@@ -51,6 +56,14 @@ pub enum EngineError {
     /// A classifier has one image input and one output of class scores.
     #[error("not an image classifier: {0}")]
     NotAClassifier(String),
+    /// The network has no output of a name that was asked for.
+    #[error("no output {name:?}, expected one of {known}")]
+    UnknownOutput {
+        /// The beginning of what was asked for.
+        name: String,
+        /// The names there are, quoted.
+        known: String,
+    },
     /// A parameter's values lie outside the file, where they cannot be read.
     #[error("the location of {parameter:?} is {location:?}, expected {expected}")]
     ExternalData {

@@ -11,9 +11,10 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::form::Form;
 use super::guard::{guard, guard_run};
 use super::input::Values;
-use super::onnx::{OnnxFile, channels_come_last};
+use super::onnx::OnnxFile;
 use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo, sizes};
 use crate::graph::{Lowering, Unlowered, declutter, feed_map, fuse_squeeze_excite, lower};
 use crate::kernels::maps::{Layout, Map, MapMut, from_pixels, from_planar, to_planar};
@@ -36,7 +37,9 @@ pub struct Network {
     idle: Mutex<Vec<TypedSimpleState>>,
     /// Memory for inputs that no run uses at present.
     idle_inputs: Mutex<Vec<Tensor>>,
-    input_shape: Vec<usize>,
+    form: Form,
+    /// Images that a caller gives; the network may take more, which are then zero.
+    images: usize,
     /// Of what the plan takes.
     fed_shape: Vec<usize>,
     /// How each image lies in that, where it is not channels first.
@@ -56,14 +59,17 @@ impl Network {
     pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
         let mut file = OnnxFile::parse(onnx.into())?;
         file.prepare()?;
-        Self::build(&mut file, input_shape, simd, rewrite)
+        let form = Form::of_shape(input_shape);
+        let images = form.batch();
+        Self::build(&mut file, form, images, simd, rewrite)
     }
 
-    /// The network of a `file` that [is prepared](OnnxFile::prepare).
-    pub(super) fn build(file: &mut OnnxFile, input_shape: &[usize], simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
-        let mut model = file.to_typed(input_shape)?;
+    /// The network of a `file` that [is prepared](OnnxFile::prepare), whose input has this `form`, for runs of so many `images`.
+    pub(super) fn build(file: &mut OnnxFile, form: Form, images: usize, simd: Simd, rewrite: Rewrite) -> Result<Self, EngineError> {
+        let mut model = file.to_typed(&form)?;
         file.forget_values();
         let parameters = file.parameter_names();
+        let batch = form.batch();
         guard(move || {
             match rewrite {
                 Rewrite::All(_) => declutter(&mut model)?,
@@ -80,27 +86,15 @@ impl Network {
             };
             // The plain kernels are a reference; stock tract is faster than they are.
             let unlowered = match rewrite {
-                Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, input_shape[0], simd, lowering)?,
+                Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, batch, simd, lowering)?,
                 _ => vec![],
             };
-            let map = feed_map(&mut model, input_shape[0])?;
+            let map = feed_map(&mut model, batch)?;
             let fed_shape = model.input_fact(0)?.shape.as_concrete().context("an input whose size depends on values")?.to_vec();
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
-            Ok(Self {
-                plan,
-                idle,
-                idle_inputs: Mutex::default(),
-                input_shape: input_shape.to_vec(),
-                fed_shape,
-                map,
-                output_shape,
-                se_blocks,
-                operators,
-                unlowered,
-                flops,
-            })
+            Ok(Self { plan, idle, idle_inputs: Mutex::default(), form, images, fed_shape, map, output_shape, se_blocks, operators, unlowered, flops })
         })
     }
 
@@ -109,7 +103,12 @@ impl Network {
     /// # Errors
     /// [`EngineError::Run`].
     pub fn input(&self) -> Result<Input<'static>, EngineError> {
-        guard_run(|| self.memory()).map(|tensor| Input(Values::Lent { tensor, map: self.map }))
+        guard_run(|| self.memory()).map(|tensor| Input(Values::Lent { used: self.used(tensor.len()), tensor, map: self.map }))
+    }
+
+    /// Of so many values of whole batches, those of the images that a caller gives.
+    fn used(&self, values: usize) -> usize {
+        values / self.form.batch().max(1) * self.images
     }
 
     fn memory(&self) -> TractResult<Tensor> {
@@ -124,7 +123,7 @@ impl Network {
     pub fn run<'a>(&self, input: impl Into<Input<'a>>, gates: Gates) -> Result<Inference, EngineError> {
         let (input, length) = (input.into(), |shape: &[usize]| shape.iter().product::<usize>());
         let (actual, expected) = match &input.0 {
-            Values::Given(values) => (values.len(), length(&self.input_shape)),
+            Values::Given(values) => (values.len(), self.used(length(&self.form.shape))),
             Values::Lent { tensor, .. } => (tensor.len(), length(&self.fed_shape)),
         };
         if actual != expected {
@@ -144,7 +143,10 @@ impl Network {
         // A state whose run failed is dropped: it still holds that run's values.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
         self.idle_inputs.lock().unwrap_or_else(PoisonError::into_inner).extend(Arc::into_inner(input));
-        let values = |output: &TValue| TractResult::Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
+        let values = |output: &TValue| {
+            let values = output.try_as_plain_ram()?.as_slice::<f32>()?;
+            TractResult::Ok(values[..self.used(values.len())].to_vec())
+        };
         let (first, rest) = outputs.split_at(outputs.len() - self.se_blocks.len());
         let logits = values(first.first().context("no output")?)?;
         let gates = match gates {
@@ -159,16 +161,15 @@ impl Network {
         let mut tensor = self.memory()?;
         let mut view = tensor.try_as_plain_ram_mut()?;
         let memory = view.as_slice_mut::<f32>()?;
-        let channels_last = channels_come_last(&self.input_shape);
-        let image = values.len() / self.input_shape[0];
-        let images = values.chunks_exact(image.max(1)).zip(memory.chunks_exact_mut((memory.len() / self.input_shape[0]).max(1)));
-        for (values, memory) in images {
+        let pixels = self.form.pixels();
+        let (image, stride) = (values.len() / self.images.max(1), memory.len() / self.form.batch().max(1));
+        for (values, memory) in values.chunks_exact(image.max(1)).zip(memory.chunks_exact_mut(stride.max(1))) {
             // Without a map, channels come first.
-            match (self.map, channels_last) {
-                (Some(layout), true) => from_pixels(values, &mut MapMut::new(layout, memory)),
-                (Some(layout), false) => from_planar(values, &mut MapMut::new(layout, memory)),
-                (None, true) => to_planar(Map::new(Layout::new(self.input_shape[1], self.input_shape[2], 3, 0), values), memory),
-                (None, false) => memory.copy_from_slice(values),
+            match (self.map, pixels) {
+                (Some(layout), Some(_)) => from_pixels(values, &mut MapMut::new(layout, memory)),
+                (Some(layout), None) => from_planar(values, &mut MapMut::new(layout, memory)),
+                (None, Some([height, width, channels])) => to_planar(Map::new(Layout::new(height, width, channels, 0), values), memory),
+                (None, None) => memory.copy_from_slice(values),
             }
         }
         Ok(tensor)
@@ -177,6 +178,11 @@ impl Network {
     /// Sizes of the first output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output_shape
+    }
+
+    /// Images of one run of the plan.
+    pub(super) fn batch(&self) -> usize {
+        self.form.batch().max(1)
     }
 
     /// In network order.
@@ -202,7 +208,7 @@ impl Network {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").field("input_shape", &self.input_shape).field("operators", &self.operators).finish_non_exhaustive()
+        f.debug_struct("Network").field("form", &self.form).field("operators", &self.operators).finish_non_exhaustive()
     }
 }
 

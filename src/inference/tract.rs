@@ -3,21 +3,13 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use super::form::{Axes, Form};
 use super::network::{Network, Rewrite};
-use super::onnx::{OnnxFile, channels_come_last};
-use super::{Engine, EngineError, Gates, Inference, Input, MAX_SIDE, NetworkSummary, TensorInfo, shown};
-use crate::excerpt::excerpt;
+use super::onnx::OnnxFile;
+use super::{Engine, EngineError, Gates, Inference, Input, NetworkSummary, outputs, shown};
 use crate::graph::Lowering;
+use crate::image::Layout;
 use crate::kernels::Simd;
-
-/// Height and width assumed where neither the file nor the options say.
-const DEFAULT_SIZE: [u32; 2] = [224, 224];
-
-/// Each of which has a label, and a probability in every run; the largest classifiers tell some 100,000 faces apart.
-const MAX_CLASSES: usize = 1 << 20;
-
-/// Of inputs or outputs, in a message.
-const MOST_NAMES: usize = 8;
 
 /// How a network is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +32,19 @@ impl Default for LoadOptions {
     }
 }
 
+/// What the files beside a network say of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stated<'a> {
+    /// The name of the output that has the scores.
+    pub(crate) output: Option<&'a str>,
+    /// How many classes have names.
+    pub(crate) labels: Option<usize>,
+    /// The order of the input's axes, where its sizes do not tell it.
+    pub(crate) layout: Option<Layout>,
+    /// The input's channels, where it leaves them open.
+    pub(crate) channels: Option<usize>,
+}
+
 /// A network in tract, shared by all workers.
 #[derive(Debug)]
 pub struct TractEngine {
@@ -53,31 +58,42 @@ impl TractEngine {
     /// # Errors
     /// [`EngineError::Import`], [`EngineError::NotAClassifier`], and [`EngineError::ExternalData`] for values outside the file.
     pub fn load<'a>(onnx: impl Into<Cow<'a, [u8]>>, options: LoadOptions) -> Result<Self, EngineError> {
-        Self::load_with_data(onnx, options, &|_| Err("values inside the file".to_owned()))
+        let locate = |_: &str| Err("values inside the file".to_owned());
+        Self::load_file(OnnxFile::parse(onnx.into())?, options, Stated::default(), &locate)
     }
 
-    /// As [`TractEngine::load`], with parameters whose values lie in other files: `locate` tells the file that the ONNX file calls by a
-    /// location, or what was expected of the location.
+    /// As [`TractEngine::load`], of a file that is parsed, with what other files state of it, and with parameters whose values lie in other files:
+    /// `locate` tells the file that the ONNX file calls by a location, or what was expected of the location.
     ///
     /// # Errors
-    /// As [`TractEngine::load`].
-    pub fn load_with_data<'a>(
-        onnx: impl Into<Cow<'a, [u8]>>,
+    /// As [`TractEngine::load`], and [`EngineError::UnknownOutput`].
+    pub(crate) fn load_file(
+        mut file: OnnxFile,
         options: LoadOptions,
+        stated: Stated<'_>,
         locate: &dyn Fn(&str) -> Result<PathBuf, String>,
     ) -> Result<Self, EngineError> {
-        let mut file = OnnxFile::parse(onnx.into())?;
+        let mut said = Said::default();
+        let output = keep_one_output(&mut file, stated, &mut said)?;
         file.read_external_data(locate)?;
-        let (inputs, outputs, parameters) = (file.inputs(), file.outputs(), file.parameters());
-        let mut warnings = vec![];
-        let shape = input_shape(only("input", &inputs)?, &options, &mut warnings)?;
-        only("output", &outputs)?;
-        let notes = file.prepare()?;
-        let ending = file.ending();
-        let network = Network::build(&mut file, &shape, options.simd, Rewrite::All(options.lowering))?;
-        let classes = classes(network.output_shape(), options.batch)?;
+        let (inputs, outputs, parameters, metadata) = (file.inputs(), file.outputs(), file.parameters(), file.metadata());
+        said.notes.extend(file.prepare()?);
+        let ending = file.ending(&output);
+        // Rewritten files may declare other types than they had.
+        let declared = file.inputs();
+        let input = outputs::only_input(&declared)?;
+        let form = Form::of(input, &options, (stated.layout, stated.channels), &mut said.warnings)?;
+        let fixed = Axes::of(&input.shape, stated.layout).and_then(|axes| usize::try_from(axes.batch?).ok());
+        let (network, classes) = match fixed {
+            Some(fixed) if fixed < options.batch => {
+                let why = format!("input {} takes batches of {fixed}, expected {}", shown(&input.name), options.batch);
+                return Err(EngineError::NotAClassifier(why));
+            }
+            Some(fixed) if fixed > options.batch => build_for_fewer(file, form, fixed, options, &mut said)?,
+            _ => build(file, form, options)?,
+        };
         if network.se_blocks().is_empty() {
-            warnings.push("the model has no SE block: answers carry no attention".to_owned());
+            said.warnings.push("the model has no SE block: answers carry no attention".to_owned());
         }
         let summary = NetworkSummary {
             inputs,
@@ -85,16 +101,54 @@ impl TractEngine {
             classes,
             ending,
             parameters,
-            flops: network.flops() / options.batch as u64,
+            flops: network.flops() / network.batch() as u64,
             se_blocks: network.se_blocks().to_vec(),
             operators: network.operators(),
             unlowered: network.unlowered().to_vec(),
-            metadata: file.metadata(),
-            notes,
-            warnings,
+            metadata,
+            notes: said.notes,
+            warnings: said.warnings,
         };
         Ok(Self { network, summary })
     }
+}
+
+/// What a person should know of the network.
+#[derive(Default)]
+struct Said {
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Leaves the output of scores alone in `file`, and what it needs; returns its name.
+fn keep_one_output(file: &mut OnnxFile, stated: Stated<'_>, said: &mut Said) -> Result<String, EngineError> {
+    let outputs = file.outputs();
+    let chosen = outputs::choose(&outputs, stated.output, stated.labels, |output| file.ending(output), &mut said.warnings)?;
+    let output = outputs.get(chosen).map(|output| output.name.clone()).unwrap_or_default();
+    let unread = file.keep_output(&output);
+    said.notes.extend(unread.iter().map(|input| format!("input {} is left out, which nothing reads", shown(input))));
+    Ok(output)
+}
+
+/// The network for as many images as `form` has, and its number of classes.
+fn build(mut file: OnnxFile, form: Form, options: LoadOptions) -> Result<(Network, usize), EngineError> {
+    let batch = form.batch();
+    let network = Network::build(&mut file, form, options.batch, options.simd, Rewrite::All(options.lowering))?;
+    let classes = outputs::classes(network.output_shape(), batch)?;
+    Ok((network, classes))
+}
+
+/// The network of a file whose batch is `fixed` at more images than a run has: made one of so many, as `form` has it, if the graph allows that.
+fn build_for_fewer(file: OnnxFile, form: Form, fixed: usize, options: LoadOptions, said: &mut Said) -> Result<(Network, usize), EngineError> {
+    let images = options.batch;
+    if let Ok(built) = build(file.clone(), form.clone(), options) {
+        said.notes.push(format!("the file's batch of {fixed} is made one of {images}"));
+        return Ok(built);
+    }
+    // The graph has the number in its middle, too.
+    let cost = format!("a run of {images} costs as much as one of {fixed}; export it with an open batch");
+    said.warnings.push(format!("the model takes batches of {fixed} alone: {cost}"));
+    build(file, form.with_batch(fixed), options)
 }
 
 impl Engine for TractEngine {
@@ -108,69 +162,5 @@ impl Engine for TractEngine {
 
     fn summary(&self) -> &NetworkSummary {
         &self.summary
-    }
-}
-
-fn only<'a>(what: &str, tensors: &'a [TensorInfo]) -> Result<&'a TensorInfo, EngineError> {
-    match tensors {
-        [tensor] => Ok(tensor),
-        _ => {
-            let names: Vec<String> = tensors.iter().take(MOST_NAMES).map(|t| excerpt(&t.name)).collect();
-            let more = if tensors.len() > MOST_NAMES { ", …" } else { "" };
-            Err(EngineError::NotAClassifier(format!("{} {what}s ({}{more}), expected one", tensors.len(), names.join(", "))))
-        }
-    }
-}
-
-/// The input's shape with everything that the file leaves open filled in.
-fn input_shape(input: &TensorInfo, options: &LoadOptions, warnings: &mut Vec<String>) -> Result<[usize; 4], EngineError> {
-    let refuse = |why: String| Err(EngineError::NotAClassifier(format!("input {} {why}", shown(&input.name))));
-    let &[batch, a, b, c] = input.shape.as_slice() else {
-        return refuse(format!("has shape {:?}, expected a batch of colour images, [N, 3, H, W] or [N, H, W, 3]", input.shape));
-    };
-    if input.datatype != "FP32" {
-        return refuse(format!("is of {}, expected FP32", input.datatype));
-    }
-    if options.batch == 0 || batch > 0 && usize::try_from(batch).ok() != Some(options.batch) {
-        return refuse(format!("takes batches of {batch}, expected {}", options.batch));
-    }
-    let channels_last = channels_come_last(&[batch, a, b, c].map(|size| usize::try_from(size).unwrap_or(0)));
-    let (channels, height, width) = if channels_last { (c, a, b) } else { (a, b, c) };
-    if channels != 3 && channels > 0 {
-        return refuse(format!("has {channels} channels, expected 3"));
-    }
-    let size = options.input_size.unwrap_or(DEFAULT_SIZE);
-    if options.input_size.is_none() && (height < 0 || width < 0) {
-        warnings.push(format!("the model leaves its input size open: {}×{} is assumed", size[0], size[1]));
-    }
-    let [height, width] = [(height, size[0]), (width, size[1])].map(|(fixed, open)| usize::try_from(fixed).unwrap_or(open as usize));
-    if [height, width].iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
-        return refuse(format!("is of {height}×{width} pixels, expected sides of 1 to {MAX_SIDE}"));
-    }
-    Ok(if channels_last { [options.batch, height, width, 3] } else { [options.batch, 3, height, width] })
-}
-
-/// The number of classes that an output of `shape` scores.
-fn classes(shape: &[usize], batch: usize) -> Result<usize, EngineError> {
-    let long = |sizes: &[usize]| sizes.iter().filter(|size| **size != 1).count();
-    match shape {
-        [first, rest @ ..] if !rest.is_empty() && *first == batch && long(rest) <= 1 => match rest.iter().product() {
-            classes @ 1..=MAX_CLASSES => Ok(classes),
-            classes => Err(EngineError::NotAClassifier(format!("output of {classes} scores, expected 1 to {MAX_CLASSES}"))),
-        },
-        _ => Err(EngineError::NotAClassifier(format!("output of shape {shape:?}, expected one score per class, [{batch}, classes]"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_has_some_classes_and_not_millions() {
-        let refused = |shape: &[usize]| classes(shape, 1).unwrap_err().to_string();
-        assert_eq!(classes(&[1, 1000, 1, 1], 1).unwrap(), 1000);
-        assert_eq!(refused(&[1, 12_582_912]), "not an image classifier: output of 12582912 scores, expected 1 to 1048576");
-        assert_eq!(refused(&[1, 0]), "not an image classifier: output of 0 scores, expected 1 to 1048576");
     }
 }

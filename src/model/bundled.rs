@@ -29,7 +29,8 @@ pub(super) fn files() -> Result<Files, ModelError> {
         onnx_path: "bundled/model.onnx".into(),
         onnx: ONNX.into(),
         neighbours: Neighbours::default(),
-        labels: vec![Labels { path: "bundled/labels.txt".into(), origin: "labels.txt".to_owned(), names: labels::parse(LABELS) }],
+        metadata: Default::default(),
+        labels: vec![Labels { path: "bundled/labels.txt".into(), origin: "labels.txt".to_owned(), names: labels::parse_lines(LABELS) }],
         root: None,
     })
 }

@@ -1,6 +1,7 @@
 //! The files of a model: finds and reads them, and lets none lie outside the model's folder.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -26,6 +27,8 @@ pub(super) struct Files {
     pub onnx: Cow<'static, [u8]>,
     /// What other programs have put beside the network.
     pub neighbours: Neighbours,
+    /// What the ONNX file's exporter noted in it, by key; empty until it is parsed.
+    pub metadata: BTreeMap<String, String>,
     /// Of the classes, the most trusted first.
     pub labels: Vec<Labels>,
     /// The folder that data outside the ONNX file must lie in; nothing where there is none.
@@ -84,6 +87,7 @@ fn read_onnx(path: &Path) -> Result<Files, ModelError> {
         onnx: read_bytes(path)?.into(),
         onnx_path: path.to_owned(),
         neighbours: Neighbours::default(),
+        metadata: BTreeMap::new(),
         labels: Vec::new(),
         root: Some(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()),
     })
@@ -113,6 +117,7 @@ fn read_folder(root: &Path, version: Option<u64>) -> Result<Files, ModelError> {
         manifest_path,
         manifest,
         neighbours,
+        metadata: BTreeMap::new(),
         labels,
         root: Some(root.to_owned()),
     })
@@ -196,7 +201,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
 fn read_labels(path: PathBuf) -> Result<Labels, ModelError> {
     let text = bounded::read_text(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let origin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Labels { path, origin, names: labels::parse(&text) })
+    Ok(Labels { path, origin, names: labels::parse_lines(&text) })
 }
 
 /// So that `.` has a name too.

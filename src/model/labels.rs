@@ -9,11 +9,12 @@ use super::files::Labels;
 use super::python;
 use super::statement::DEFAULT;
 
-/// Keys of ONNX metadata under which exporters write class names; Ultralytics' is `names`, a dictionary as Python prints it.
-const METADATA_KEYS: [&str; 4] = ["labels", "classes", "names", "class_names"];
+/// Keys of ONNX metadata under which exporters write class names. Ultralytics' is `names`, a dictionary as Python prints it; RapidAI's is `character`,
+/// one name a line.
+const METADATA_KEYS: [&str; 9] = ["labels", "classes", "names", "class_names", "character", "label_names", "class_labels", "id2label", "label"];
 
 /// The names in `text`; a final line break ends the last name and begins no further one.
-pub(super) fn parse(text: &str) -> Vec<String> {
+pub(super) fn parse_lines(text: &str) -> Vec<String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
@@ -30,6 +31,7 @@ pub(super) fn of_metadata(metadata: &BTreeMap<String, String>, path: &Path, warn
     let parse = |text: &str| serde_json::from_str::<ClassNames>(text);
     let names = match parse(value).or_else(|_| parse(&python::to_json(value))) {
         Ok(names) => names.in_order().map_err(|wrong| format!("{key}.{} is {}, expected {}", wrong.index, wrong.value, wrong.expected)),
+        Err(_) if value.contains('\n') => Ok(parse_lines(value)),
         Err(_) => {
             let shown: String = value.chars().take(40).collect();
             Err(format!("{key} is {shown:?}, expected a list of class names or an object from index to name"))
@@ -76,10 +78,10 @@ mod tests {
 
     #[test]
     fn reads_one_name_a_line_whatever_the_line_ends() {
-        assert_eq!(parse("tench, Tinca tinca\r\ngoldfish\r\n"), ["tench, Tinca tinca", "goldfish"]);
-        assert_eq!(parse("\u{feff}cat\ndog"), ["cat", "dog"]);
-        assert_eq!(parse("cat\n\ndog\n\n"), ["cat", "", "dog"], "an empty name keeps its place, trailing lines do not count");
-        assert!(parse("\n").is_empty());
+        assert_eq!(parse_lines("tench, Tinca tinca\r\ngoldfish\r\n"), ["tench, Tinca tinca", "goldfish"]);
+        assert_eq!(parse_lines("\u{feff}cat\ndog"), ["cat", "dog"]);
+        assert_eq!(parse_lines("cat\n\ndog\n\n"), ["cat", "", "dog"], "an empty name keeps its place, trailing lines do not count");
+        assert!(parse_lines("\n").is_empty());
     }
 
     #[test]
@@ -92,6 +94,9 @@ mod tests {
         };
         for (key, value) in [("labels", r#"["a", "b"]"#), ("names", "{0: 'a', 1: 'b'}"), ("classes", r#"{"0": "a", "1": "b"}"#)] {
             assert_eq!(read(key, value), (Some(vec!["a".to_owned(), "b".to_owned()]), vec![]), "{key}");
+        }
+        for value in ["a\nb", "a\r\nb\n"] {
+            assert_eq!(read("character", value), (Some(vec!["a".to_owned(), "b".to_owned()]), vec![]), "{value:?}");
         }
         assert_eq!(read("producer", "[1]"), (None, vec![]));
         assert_eq!(

@@ -9,9 +9,10 @@ use super::files::{Files, Labels, is_a_name};
 use super::location::Location;
 use super::manifest::ModelSection;
 use super::statement::Statement;
-use super::{Model, Parts, activation, labels, preprocessing};
+use super::{Model, Parts, activation, labels, metadata, preprocessing};
+use crate::excerpt::excerpt;
 use crate::image::{InputContract, preprocess};
-use crate::inference::{Engine, EngineError, Gates, LoadOptions, TractEngine};
+use crate::inference::{Engine, EngineError, Gates, LoadOptions, OnnxFile, Stated, TractEngine};
 use crate::sha256;
 
 impl Model {
@@ -25,10 +26,7 @@ impl Model {
     pub fn load(location: &Location, options: LoadOptions) -> Result<Self, ModelError> {
         let mut files = Files::read(location)?;
         verify(&files)?;
-        let input_size = Some(preprocessing::requested_size(&sources(&files, None, &mut Vec::new()))?);
-        let onnx = std::mem::take(&mut files.onnx);
-        let engine = TractEngine::load_with_data(onnx, LoadOptions { input_size, ..options }, &|location| files.locate(location));
-        let engine = engine.map_err(|source| ModelError::Engine { file: files.onnx_path.clone(), source })?;
+        let engine = load_engine(&mut files, options)?;
         let model = assemble(files, Arc::new(engine), options.batch)?;
         if options.strict && !model.warnings().is_empty() {
             return Err(ModelError::Strict { model: model.name().to_owned(), warnings: model.warnings().to_vec() });
@@ -42,6 +40,35 @@ impl Model {
     /// [`ModelError`], if the program was built with a broken one.
     pub fn bundled(options: LoadOptions) -> Result<Self, ModelError> {
         Self::load(&Location::Bundled, options)
+    }
+}
+
+/// Loads the network as the other files say, and takes its metadata and its labels into `files`.
+fn load_engine(files: &mut Files, options: LoadOptions) -> Result<TractEngine, ModelError> {
+    let onnx = OnnxFile::parse(std::mem::take(&mut files.onnx)).map_err(|source| engine_error(files, source))?;
+    files.metadata = onnx.metadata();
+    if let Some(task) = metadata::another_task(&files.metadata) {
+        let why = format!("it is exported for the task {:?}, expected \"classify\"", excerpt(task));
+        return Err(engine_error(files, EngineError::NotAClassifier(why)));
+    }
+    let sources = sources(files, None, &mut Vec::new());
+    let input_size = Some(preprocessing::requested_size(&sources)?);
+    let metadata_labels = labels::of_metadata(&files.metadata, &files.onnx_path, &mut Vec::new());
+    let stated = Stated {
+        output: files.manifest.output.name.as_deref(),
+        labels: files.labels.first().or(metadata_labels.as_ref()).map(|labels| labels.names.len()),
+        layout: files.manifest.input.layout,
+        channels: preprocessing::requested_channels(&sources),
+    };
+    TractEngine::load_file(onnx, LoadOptions { input_size, ..options }, stated, &|location| files.locate(location))
+        .map_err(|source| engine_error(files, source))
+}
+
+/// An output that is not there is a fault of `model.toml`, everything else of the network.
+fn engine_error(files: &Files, source: EngineError) -> ModelError {
+    match source {
+        EngineError::UnknownOutput { name, known } => value_error(files, "output.name", format!("{name:?}"), format!("one of {known}")),
+        source => ModelError::Engine { file: files.onnx_path.clone(), source },
     }
 }
 
@@ -74,7 +101,8 @@ fn value_error(files: &Files, key: &str, value: String, expected: impl Into<Stri
 /// What the files say of the input of a network whose size is `network`, where that is fixed, `model.toml` first.
 fn sources(files: &Files, network: Option<[u32; 2]>, warnings: &mut Vec<String>) -> Vec<Statement> {
     let manifest = Statement::manifest(files.manifest_path.clone(), files.manifest.input.clone());
-    [manifest].into_iter().chain(files.neighbours.sources(network, warnings)).collect()
+    let neighbours = files.neighbours.sources(network, warnings);
+    [manifest].into_iter().chain(neighbours).chain(metadata::sources(&files.metadata, &files.onnx_path, warnings)).collect()
 }
 
 /// Puts the model together once the network is known.
@@ -95,7 +123,7 @@ fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<M
     first_run.probabilities(summary, output_activation).map_err(|source| ModelError::NotFinite { file: files.onnx_path.clone(), source })?;
     origins.insert("output.activation", activation_origin);
     let version = version(&files)?;
-    let metadata = labels::of_metadata(&summary.metadata, &files.onnx_path, &mut warnings);
+    let metadata = labels::of_metadata(&files.metadata, &files.onnx_path, &mut warnings);
     let all_labels: Vec<Labels> = std::mem::take(&mut files.labels).into_iter().chain(metadata).collect();
     let (labels, labels_origin) = labels::choose(&all_labels, classes, &mut warnings)?;
     origins.insert("output.labels", labels_origin);

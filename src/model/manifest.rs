@@ -43,9 +43,39 @@ pub(super) struct InputSection {
     pub interpolation: Option<Interpolation>,
     pub color: Option<Color>,
     pub layout: Option<Layout>,
-    pub mean: Option<[f32; 3]>,
-    pub std: Option<[f32; 3]>,
+    pub mean: Option<PerChannel>,
+    pub std: Option<PerChannel>,
     pub scale: Option<f32>,
+}
+
+/// A number for all channels, or one for each.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected a number, or a list of one or of three")]
+pub(super) enum PerChannel {
+    All(f32),
+    One([f32; 1]),
+    Each([f32; 3]),
+}
+
+impl PerChannel {
+    /// The same of every channel with the one of `other`.
+    pub(super) fn map_with(self, other: Self, map: impl Fn(f32, f32) -> f32) -> Self {
+        match (self, other) {
+            (Self::All(a) | Self::One([a]), Self::All(b) | Self::One([b])) => Self::All(map(a, b)),
+            _ => {
+                let (a, b) = (self.each(), other.each());
+                Self::Each([0, 1, 2].map(|channel| map(a[channel], b[channel])))
+            }
+        }
+    }
+
+    /// Of three channels.
+    pub(super) fn each(self) -> [f32; 3] {
+        match self {
+            Self::All(value) | Self::One([value]) => [value; 3],
+            Self::Each(values) => values,
+        }
+    }
 }
 
 /// One side, or height and width.
@@ -70,6 +100,7 @@ impl ResizeTo {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OutputSection {
+    pub name: Option<String>,
     pub activation: Option<OutputActivation>,
     pub labels: Option<String>,
 }
@@ -121,13 +152,22 @@ mod tests {
             std = [1, 1, 1]
             scale = 1
             [output]
+            name = "logits"
             activation = "sigmoid"
             labels = "labels.txt"
         "#;
         let manifest: Manifest = parse(Path::new("model.toml"), text).unwrap();
         assert_eq!(manifest.model.version.map(|v| v.to_string()).as_deref(), Some("2"));
-        assert_eq!((manifest.input.size, manifest.input.mean), (Some([224, 192]), Some([0.0, 0.5, 1.0])));
+        assert_eq!((manifest.input.size, manifest.input.mean), (Some([224, 192]), Some(PerChannel::Each([0.0, 0.5, 1.0]))));
         assert_eq!(manifest.output.activation, Some(OutputActivation::Sigmoid));
+    }
+
+    #[test]
+    fn a_mean_is_a_number_or_a_list_and_grey_has_two_spellings() {
+        let input = |text: &str| parse::<Manifest>(Path::new("model.toml"), text).unwrap().input;
+        assert_eq!(input("[input]\nmean = 0.5\nstd = [0.25]").mean, Some(PerChannel::All(0.5)));
+        assert_eq!(input("[input]\nmean = 0.5\nstd = [0.25]").std, Some(PerChannel::One([0.25])));
+        assert_eq!((input("[input]\ncolor = \"grey\"").color, input("[input]\ncolor = \"gray\"").color), (Some(Color::Grey), Some(Color::Grey)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod location;
 mod manifest;
 #[cfg(feature = "server")]
 mod memory;
+mod metadata;
 mod neighbours;
 mod preprocessing;
 mod python;

@@ -1,15 +1,19 @@
 //! From what the files state and the shape of the network's input to a complete contract; what had to be guessed is said.
 
 use super::error::ModelError;
+use super::manifest::PerChannel;
 use super::statement::{Choice, Origins, Statement, shown};
 use crate::image::{Color, ContractError, InputContract, Interpolation, Layout, Resize};
-use crate::inference::TensorInfo;
+use crate::inference::{Axes, TensorInfo};
 
 /// Side of the network's input where nobody says it.
 const DEFAULT_SIDE: u32 = 224;
 const DEFAULT_CROP_PCT: f64 = 0.875;
 pub(super) const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(super) const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// Averages of ImageNet's, as timm takes them for one channel.
+const GREY_MEAN: f32 = 0.449;
+const GREY_STD: f32 = 0.226;
 pub(super) const DEFAULT_SCALE: f32 = 1.0 / 255.0;
 
 /// What the values are said to come from that the network's own shape gives.
@@ -29,10 +33,15 @@ pub(super) fn requested_size(sources: &[Statement]) -> Result<[u32; 2], ModelErr
 
 /// Height and width of the network's input, where it fixes both.
 pub(super) fn fixed_size(tensor: &TensorInfo) -> Option<[u32; 2]> {
-    match fixed_sides(tensor, told_layout(tensor).unwrap_or(Layout::Nchw)) {
+    match fixed_sides(&Axes::of(&tensor.shape, None)?) {
         [Some(height), Some(width)] => Some([height, width]),
         _ => None,
     }
+}
+
+/// The channels asked for where the network leaves them open: those of the first source that has a colour.
+pub(super) fn requested_channels(sources: &[Statement]) -> Option<usize> {
+    sources.iter().find_map(|source| source.input.color).map(Color::channels)
 }
 
 /// The contract of a network whose input is `tensor`, and where its values come from; `warnings` receives a sentence for every value that was
@@ -42,29 +51,28 @@ pub(super) fn fixed_size(tensor: &TensorInfo) -> Option<[u32; 2]> {
 /// For entries of `model.toml` that contradict the network, and for values that [`InputContract::validate`] refuses.
 pub(super) fn complete(sources: &[Statement], tensor: &TensorInfo, warnings: &mut Vec<String>) -> Result<(InputContract, Origins), ModelError> {
     let mut choice = Choice { sources, origins: Origins::new(), warnings };
-    let layout = layout(&mut choice, tensor)?;
-    let size = size(&mut choice, tensor, layout)?;
+    let axes = axes(&mut choice, tensor)?;
+    let size = size(&mut choice, &axes)?;
     let resize = choice.stated("input.resize", |source| source.input.resize);
     let resize = choice.or(resize, Resize::ShorterSide, "input.resize", "\"shorter_side\"");
     let resize_to = resize_to(&mut choice, resize, size)?;
     let crop_offset = choice.stated("input.crop_offset", |source| source.input.crop_offset);
     let interpolation = choice.stated("input.interpolation", |source| source.input.interpolation);
-    let color = choice.stated("input.color", |source| source.input.color);
-    let mean = choice.stated("input.mean", |source| source.input.mean);
-    let std = choice.stated("input.std", |source| source.input.std);
-    let scale = choice.stated("input.scale", |source| source.input.scale);
+    let interpolation = choice.or(interpolation, Interpolation::Bilinear, "input.interpolation", "\"bilinear\"");
+    let color = color(&mut choice, &axes)?;
+    let (mean, std, scale) = values(&mut choice, tensor, color)?;
     let contract = InputContract {
         size,
         resize,
         resize_to,
         // Nearly everyone means torchvision's, so that this is not called a guess.
         crop_offset: crop_offset.unwrap_or_default(),
-        interpolation: choice.or(interpolation, Interpolation::Bilinear, "input.interpolation", "\"bilinear\""),
-        color: choice.or(color, Color::Rgb, "input.color", "\"rgb\""),
-        layout,
-        mean: choice.or(mean, IMAGENET_MEAN, "input.mean", "[0.485, 0.456, 0.406], ImageNet's,"),
-        std: choice.or(std, IMAGENET_STD, "input.std", "[0.229, 0.224, 0.225], ImageNet's,"),
-        scale: choice.or(scale, DEFAULT_SCALE, "input.scale", "1/255"),
+        interpolation,
+        color,
+        layout: axes.layout,
+        mean,
+        std,
+        scale,
     };
     contract.validate().map_err(|error| choice.blame(error))?;
     Ok((contract, choice.origins))
@@ -74,38 +82,116 @@ fn wrong(key: &'static str, value: String, expected: impl Into<String>) -> Contr
     ContractError { key, value, expected: expected.into() }
 }
 
-/// What the axis of three tells; nothing where both or none could be the channels.
-fn told_layout(tensor: &TensorInfo) -> Option<Layout> {
-    match tensor.shape[..] {
-        [_, 3, _, last] if last != 3 => Some(Layout::Nchw),
-        [_, first, _, 3] if first != 3 => Some(Layout::Nhwc),
-        _ => None,
-    }
-}
-
-fn layout(choice: &mut Choice<'_>, tensor: &TensorInfo) -> Result<Layout, ModelError> {
+fn axes(choice: &mut Choice<'_>, tensor: &TensorInfo) -> Result<Axes, ModelError> {
     let stated = choice.stated("input.layout", |source| source.input.layout);
-    match (stated, told_layout(tensor)) {
-        (Some(given), Some(told)) if given != told => {
-            Err(choice.blame(wrong("layout", shown(&given), format!("{}, since the network's input is {:?}", shown(&told), tensor.shape))))
+    // Of other shapes the engine takes none.
+    let of = |layout| Axes::of(&tensor.shape, layout).or_else(|| Axes::of(&[-1; 4], layout));
+    let (Some(told), Some(axes)) = (of(None), of(stated)) else { return Err(choice.blame(wrong("layout", shown(&tensor.shape), "[N, C, H, W]"))) };
+    match stated {
+        Some(given) if told.is_told && given != told.layout => {
+            let expected = format!("{}, since the network's input is {:?}", shown(&told.layout), tensor.shape);
+            return Err(choice.blame(wrong("layout", shown(&given), expected)));
         }
-        (Some(layout), _) => Ok(layout),
-        (None, Some(layout)) => {
-            choice.origins.insert("input.layout", SHAPE.to_owned());
-            Ok(layout)
-        }
-        (None, None) => Ok(choice.or(None, Layout::Nchw, "input.layout", "\"nchw\"")),
+        Some(_) => {}
+        None if axes.is_told => drop(choice.origins.insert("input.layout", SHAPE.to_owned())),
+        None => drop(choice.or(None, Layout::Nchw, "input.layout", "\"nchw\"")),
     }
+    Ok(axes)
 }
 
-fn fixed_sides(tensor: &TensorInfo, layout: Layout) -> [Option<u32>; 2] {
-    let axes = if layout == Layout::Nchw { [2, 3] } else { [1, 2] };
-    axes.map(|axis| tensor.shape.get(axis).and_then(|side| u32::try_from(*side).ok()).filter(|side| *side > 0))
+/// The colour that is stated, if the network has as many channels; one channel is grey whatever the neighbours take for granted.
+fn color(choice: &mut Choice<'_>, axes: &Axes) -> Result<Color, ModelError> {
+    let fixed = axes.fixed_channels();
+    let fits = |color: &Color| fixed.is_none_or(|channels| channels == color.channels() as i64);
+    for (at, source) in choice.sources.iter().enumerate() {
+        let (Some(color), Some(channels)) = (source.input.color.filter(|color| !fits(color)), fixed) else { continue };
+        let right = if channels == 1 { "\"grey\"" } else { "\"rgb\" or \"bgr\"" };
+        let many = if channels == 1 { "1 channel".to_owned() } else { format!("{channels} channels") };
+        if at == 0 {
+            return Err(source.refuse(wrong("color", shown(&color), format!("{right}, since the network's input has {many}"))));
+        }
+        if color == Color::Grey {
+            let (word, name) = (source.word("input.color"), &source.name);
+            choice.warnings.push(format!("{word} says grey in {name}, yet the network's input has {many}: the latter holds"));
+        }
+    }
+    let stated = choice.stated("input.color", |source| source.input.color.filter(fits));
+    if stated.is_none() && fixed == Some(1) {
+        choice.origins.insert("input.color", SHAPE.to_owned());
+        return Ok(Color::Grey);
+    }
+    Ok(choice.or(stated, Color::Rgb, "input.color", "\"rgb\""))
+}
+
+type Values = ([f32; 3], [f32; 3], f32);
+
+/// Mean, standard deviation and scale.
+fn values(choice: &mut Choice<'_>, tensor: &TensorInfo, color: Color) -> Result<Values, ModelError> {
+    if !tensor.datatype.contains("FP") && !tensor.datatype.contains("BF") {
+        return whole_values(choice, &tensor.datatype);
+    }
+    let mean = per_channel(choice, "input.mean", "mean", color, |source| source.input.mean)?;
+    let std = per_channel(choice, "input.std", "std", color, |source| source.input.std)?;
+    let scale = choice.stated("input.scale", |source| source.input.scale);
+    let (mean, std) = if color == Color::Grey {
+        let mean = choice.or(mean, vec![GREY_MEAN], "input.mean", "0.449, the average of ImageNet's,");
+        (mean, choice.or(std, vec![GREY_STD], "input.std", "0.226, the average of ImageNet's,"))
+    } else {
+        let mean = choice.or(mean, IMAGENET_MEAN.to_vec(), "input.mean", "[0.485, 0.456, 0.406], ImageNet's,");
+        (mean, choice.or(std, IMAGENET_STD.to_vec(), "input.std", "[0.229, 0.224, 0.225], ImageNet's,"))
+    };
+    let three = |values: Vec<f32>| [0, 1, 2].map(|channel| values.get(channel).or(values.first()).copied().unwrap_or_default());
+    Ok((three(mean), three(std), choice.or(scale, DEFAULT_SCALE, "input.scale", "1/255")))
+}
+
+/// Of a network that takes whole numbers: it is given the pixels as they are, and normalises them itself.
+fn whole_values(choice: &mut Choice<'_>, datatype: &str) -> Result<Values, ModelError> {
+    if let Some(manifest) = choice.sources.first() {
+        let refuse = |key, value: String, expected| {
+            let why = format!("{expected}, since the network's input is of {datatype}, the values of the pixels themselves");
+            Err(manifest.refuse(wrong(key, value, why)))
+        };
+        let input = &manifest.input;
+        match (input.mean.map(PerChannel::each), input.std.map(PerChannel::each), input.scale) {
+            (Some(mean), ..) if mean != [0.0; 3] => return refuse("mean", shown(&mean), "0"),
+            (_, Some(std), _) if std != [1.0; 3] => return refuse("std", shown(&std), "1"),
+            (.., Some(scale)) if scale != 1.0 => return refuse("scale", scale.to_string(), "1"),
+            _ => {}
+        }
+    }
+    choice.origins.extend(["input.mean", "input.std", "input.scale"].map(|key| (key, SHAPE.to_owned())));
+    Ok(([0.0; 3], [1.0; 3], 1.0))
+}
+
+/// The values of `key`: three, or of a grey network one, for which the neighbours' three are averaged, as timm does.
+fn per_channel(
+    choice: &mut Choice<'_>,
+    key: &'static str,
+    short: &'static str,
+    color: Color,
+    of: fn(&Statement) -> Option<PerChannel>,
+) -> Result<Option<Vec<f32>>, ModelError> {
+    if let (Color::Grey, Some(manifest)) = (color, choice.sources.first())
+        && let Some(PerChannel::Each(values)) = of(manifest)
+    {
+        return Err(manifest.refuse(wrong(short, shown(&values), "one number, since the network's input has one channel")));
+    }
+    Ok(choice.stated(key, |source| {
+        of(source).map(|values| match (color, values) {
+            (Color::Grey, PerChannel::Each(values)) => vec![values.iter().sum::<f32>() / 3.0],
+            (Color::Grey, PerChannel::All(value) | PerChannel::One([value])) => vec![value],
+            _ => values.each().to_vec(),
+        })
+    }))
+}
+
+fn fixed_sides(axes: &Axes) -> [Option<u32>; 2] {
+    axes.sides.map(|side| u32::try_from(side).ok().filter(|side| *side > 0))
 }
 
 /// Height and width: the network's where it fixes them, which `model.toml` must not contradict, else what is stated, else the default.
-fn size(choice: &mut Choice<'_>, tensor: &TensorInfo, layout: Layout) -> Result<[u32; 2], ModelError> {
-    let fixed = fixed_sides(tensor, layout);
+fn size(choice: &mut Choice<'_>, axes: &Axes) -> Result<[u32; 2], ModelError> {
+    let fixed = fixed_sides(axes);
     if fixed.contains(&None) {
         let stated = choice.stated("input.size", |source| source.input.size);
         let given = stated.unwrap_or([DEFAULT_SIDE; 2]);
@@ -242,6 +328,57 @@ mod tests {
     }
 
     #[test]
+    fn one_channel_is_grey_with_one_mean() {
+        let (contract, guesses) = completed(&InputSection::default(), &[1, 1, 28, 28]);
+        assert_eq!((contract.color, contract.mean(), contract.std()), (Color::Grey, &[GREY_MEAN][..], &[GREY_STD][..]));
+        assert!(guesses.contains(&"input.mean is not given, 0.449, the average of ImageNet's, is assumed".to_owned()), "{guesses:#?}");
+        assert!(!guesses.iter().any(|guess| guess.contains("color")), "{guesses:#?}");
+        let section = InputSection { mean: Some(PerChannel::One([0.5])), std: Some(PerChannel::All(0.25)), ..Default::default() };
+        let (contract, _) = completed(&section, &[-1, 28, 28, 1]);
+        assert_eq!((contract.layout, contract.mean(), contract.std()), (Layout::Nhwc, &[0.5][..], &[0.25][..]));
+        let open = InputSection { color: Some(Color::Grey), ..Default::default() };
+        assert_eq!(completed(&open, &[-1, -1, 28, 28]).0.color, Color::Grey);
+        let color = |color| InputSection { color: Some(color), ..Default::default() };
+        assert_eq!(refused(&color(Color::Bgr), &[1, 1, 8, 8]), r#"color is "bgr", expected "grey", since the network's input has 1 channel"#);
+        assert_eq!(
+            refused(&color(Color::Grey), &[1, 3, 8, 8]),
+            r#"color is "grey", expected "rgb" or "bgr", since the network's input has 3 channels"#
+        );
+        let three = InputSection { mean: Some(PerChannel::Each([0.1, 0.2, 0.3])), ..Default::default() };
+        assert_eq!(refused(&three, &[1, 1, 8, 8]), "mean is [0.1,0.2,0.3], expected one number, since the network's input has one channel");
+    }
+
+    #[test]
+    fn neighbours_give_way_to_the_networks_channels_and_their_three_means_are_averaged() {
+        let input = InputSection { color: Some(Color::Rgb), mean: Some(PerChannel::Each([0.2, 0.3, 0.7])), ..Default::default() };
+        let neighbour = |input| Statement { name: "config.json".to_owned(), path: "config.json".into(), keys: &[], input };
+        let mut warnings = Vec::new();
+        let sources = [manifest(&InputSection::default()), neighbour(input)];
+        let (contract, origins) = complete(&sources, &tensor(&[1, 1, 8, 8]), &mut warnings).unwrap();
+        assert!((contract.mean()[0] - 0.4).abs() < 1e-6 && contract.color == Color::Grey, "{contract:?}");
+        assert_eq!((origins["input.color"].as_str(), origins["input.mean"].as_str()), (SHAPE, "config.json"));
+        let grey = neighbour(InputSection { color: Some(Color::Grey), ..Default::default() });
+        complete(&[manifest(&InputSection::default()), grey], &tensor(&[1, 3, 8, 8]), &mut warnings).unwrap();
+        let expected = "input.color says grey in config.json, yet the network's input has 3 channels: the latter holds";
+        assert!(warnings.iter().any(|warning| warning == expected), "{warnings:#?}");
+    }
+
+    #[test]
+    fn whole_numbers_are_the_pixels_themselves() {
+        let bytes = |section: &InputSection| {
+            let tensor = TensorInfo { datatype: "UINT8".to_owned(), ..tensor(&[1, 3, 8, 8]) };
+            let mut warnings = Vec::new();
+            complete(&[manifest(section)], &tensor, &mut warnings).map(|(contract, _)| (contract, warnings)).map_err(|error| error.to_string())
+        };
+        let (contract, warnings) = bytes(&InputSection::default()).unwrap();
+        assert_eq!((contract.mean, contract.std, contract.scale), ([0.0; 3], [1.0; 3], 1.0));
+        assert!(!warnings.iter().any(|warning| warning.contains("mean") || warning.contains("scale")), "{warnings:#?}");
+        let refused = bytes(&InputSection { scale: Some(0.5), ..Default::default() }).unwrap_err();
+        let expected = "input.scale is 0.5, expected 1, since the network's input is of UINT8, the values of the pixels themselves";
+        assert!(refused.ends_with(expected), "{refused}");
+    }
+
+    #[test]
     fn impossible_values_are_refused() {
         let shape = [1, 3, 224, 224];
         let with = |change: fn(&mut InputSection)| {
@@ -249,8 +386,8 @@ mod tests {
             change(&mut section);
             refused(&section, &shape)
         };
-        assert!(with(|s| s.mean = Some([f32::NAN, 0.0, 0.0])).starts_with("mean is [NaN"));
-        assert!(with(|s| s.std = Some([1.0, 0.0, 1.0])).starts_with("std is [1.0, 0.0, 1.0], expected"));
+        assert!(with(|s| s.mean = Some(PerChannel::Each([f32::NAN, 0.0, 0.0]))).starts_with("mean is [NaN"));
+        assert!(with(|s| s.std = Some(PerChannel::Each([1.0, 0.0, 1.0]))).starts_with("std is [1.0, 0.0, 1.0], expected"));
         assert!(with(|s| s.resize_to = Some(ResizeTo::Side(200))).starts_with("resize_to is 200, expected 224 to"));
         assert_eq!(with(|s| s.crop_pct = Some(1.5)), "crop_pct is 1.5, expected a number above 0 and at most 1");
         assert!(with(|s| (s.resize_to, s.crop_pct) = (Some(ResizeTo::Side(256)), Some(0.9))).contains("says the same"));
@@ -284,7 +421,8 @@ mod tests {
 
     #[test]
     fn a_neighbour_gives_way_to_the_networks_shape_and_is_named() {
-        let input = InputSection { size: Some([8, 8]), mean: Some([0.5; 3]), std: Some([1.0, 0.0, 1.0]), ..Default::default() };
+        let input =
+            InputSection { size: Some([8, 8]), mean: Some(PerChannel::All(0.5)), std: Some(PerChannel::Each([1.0, 0.0, 1.0])), ..Default::default() };
         let neighbour = Statement { name: "config.json".to_owned(), path: "config.json".into(), keys: &[("input.std", "image_std")], input };
         let mut warnings = Vec::new();
         let refusal = complete(&[manifest(&InputSection::default()), neighbour], &tensor(&[1, 3, 16, 16]), &mut warnings).unwrap_err();

@@ -91,10 +91,11 @@ pub(super) fn shown(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::manifest::PerChannel;
     use super::*;
 
     fn source(name: &str, mean: Option<[f32; 3]>) -> Statement {
-        let input = InputSection { mean, ..InputSection::default() };
+        let input = InputSection { mean: mean.map(PerChannel::Each), ..InputSection::default() };
         Statement { name: name.to_owned(), path: name.into(), keys: &[("input.mean", "image_mean")], input }
     }
 
@@ -103,7 +104,7 @@ mod tests {
         let sources = [source("none", None), source("a", Some([0.5; 3])), source("b", Some([0.5; 3])), source("c", Some([0.0; 3]))];
         let mut warnings = Vec::new();
         let mut choice = Choice { sources: &sources, origins: Origins::new(), warnings: &mut warnings };
-        assert_eq!(choice.stated("input.mean", |source| source.input.mean), Some([0.5; 3]));
+        assert_eq!(choice.stated("input.mean", |source| source.input.mean.map(PerChannel::each)), Some([0.5; 3]));
         assert_eq!(choice.origins["input.mean"], "a");
         assert_eq!(warnings, ["image_mean is [0.5,0.5,0.5] in a, yet image_mean is [0.0,0.0,0.0] in c: the former holds"]);
     }
@@ -112,7 +113,7 @@ mod tests {
     fn an_error_names_the_file_and_the_word_that_it_comes_from() {
         let sources = [Statement::manifest("model.toml".into(), InputSection::default()), source("b", Some([0.0; 3]))];
         let mut choice = Choice { sources: &sources, origins: Origins::new(), warnings: &mut Vec::new() };
-        choice.stated("input.mean", |source| source.input.mean);
+        choice.stated("input.mean", |source| source.input.mean.map(PerChannel::each));
         let error = |key| ContractError { key, value: "x".to_owned(), expected: "y".to_owned() };
         assert_eq!(choice.blame(error("mean")).to_string(), "b: image_mean is x, expected y");
         assert_eq!(choice.blame(error("std")).to_string(), "model.toml: input.std is x, expected y");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use senet::attention::{AttentionRequest, Detail};
 use senet::classifier::{Classification, Classifier, Options, Ticket};
 use senet::inference::LoadOptions;
-use senet::kernels::Simd;
+use senet::kernels::{Level, Simd};
 use senet::model::{Location, Model, ModelError};
 use serde::Deserialize;
 
@@ -48,10 +48,11 @@ fn classify(model: &Model) -> Classification {
 
 #[test]
 fn every_head_gives_the_probabilities_that_onnx_runtime_gives() {
-    for (name, expected) in expected() {
+    for (case, expected) in expected() {
+        let name = case.split_once('?').map_or(case.as_str(), |(name, _)| name);
         let manifest = if expected.manifest.is_empty() { INPUT } else { &expected.manifest };
         for simd in Simd::available() {
-            let model = load(&name, manifest, simd).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let model = load(name, manifest, simd).unwrap_or_else(|error| panic!("{case}: {error}"));
             let answer = classify(&model);
             assert_eq!(serde_json::to_value(answer.output_activation).unwrap(), expected.activation, "{name}: {:?}", model.warnings());
             assert_eq!(answer.predictions.len(), expected.probabilities.len(), "{name}");
@@ -71,4 +72,74 @@ fn a_network_whose_first_answer_holds_no_number_is_not_served() {
     let expected = "model.onnx: the network yields NaN for class 2 of output \"p\", expected a finite number; is it made for half precision, or was its \
         training cut off? export it anew, in float32";
     assert!(refusal.ends_with(expected), "{refusal}");
+}
+
+/// Everything that is said of a network.
+fn said(name: &str, manifest: &str) -> Vec<String> {
+    let network = load(name, manifest, Simd::detect()).unwrap_or_else(|error| panic!("{name}: {error}")).describe().network;
+    network.notes.into_iter().chain(network.warnings).collect()
+}
+
+fn refusal(name: &str, manifest: &str) -> String {
+    load(name, manifest, Simd::detect()).err().unwrap().to_string()
+}
+
+#[test]
+fn what_was_chosen_left_out_or_changed_is_said() {
+    for (name, expected) in [
+        (
+            "logits_and_probabilities",
+            r#"the model has 2 outputs: "logits" is taken, and "probabilities" not computed; output.name in model.toml chooses"#,
+        ),
+        (
+            "many_outputs",
+            r#"the model has 5 outputs: "scores" is taken, and "strange", "relu", "features", "aux_logits" not computed; output.name in model.toml chooses"#,
+        ),
+        ("unread_input", r#"input "unread" is left out, which nothing reads"#),
+        ("batch_of_four", "the file's batch of 4 is made one of 1"),
+        ("batch_of_four_for_good", "the model takes batches of 4 alone: a run of 1 costs as much as one of 4; export it with an open batch"),
+    ] {
+        let said = said(name, INPUT);
+        assert!(said.iter().any(|sentence| sentence == expected), "{name}: {said:#?}");
+    }
+    let said = said("logits_and_probabilities", &format!("[output]\nname = \"logits\"\n{INPUT}"));
+    assert!(!said.iter().any(|sentence| sentence.contains("outputs")), "{said:#?}");
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_what_would_help() {
+    let unknown = refusal("logits_and_probabilities", &format!("[output]\nname = \"scores\"\n{INPUT}"));
+    let expected = r#"model.toml: output.name is "scores", expected one of "probabilities", "logits""#;
+    assert!(unknown.ends_with(expected), "{unknown}");
+    for (name, expected) in [
+        ("scalar_input", r#"2 inputs (image, keep), expected one; export the network with a constant in place of "keep", of shape []"#),
+        ("int8", r#"input "image" is of INT8, expected FP32, or whole numbers that hold 0 to 255, such as UINT8"#),
+        ("ultralytics_detector", r#"it is exported for the task "detect", expected "classify""#),
+    ] {
+        let refusal = refusal(name, INPUT);
+        assert!(refusal.ends_with(&format!("model.onnx: not an image classifier: {expected}")), "{refusal}");
+    }
+}
+
+#[test]
+fn what_exporters_note_in_the_file_needs_no_model_toml() {
+    let model = load("ultralytics", "", Simd::detect()).unwrap();
+    assert_eq!((model.warnings(), model.label(4)), (&[] as &[String], "name 4"));
+    for key in ["input.size", "input.resize", "input.resize_to", "input.interpolation", "input.color", "input.mean", "input.std", "input.scale"] {
+        assert_eq!(model.origins()[key], "model.onnx (metadata)", "{key}");
+    }
+    let rapid = load("rapid", INPUT, Simd::detect()).unwrap();
+    assert_eq!((rapid.label(0), rapid.origins()["output.labels"].as_str()), ("name 0", "model.onnx (metadata)"));
+}
+
+#[test]
+fn whole_numbers_are_fed_without_a_detour() {
+    for name in ["uint8", "int32", "uint8_channels_last", "uint8_moved_first", "uint8_grey"] {
+        let network = load(name, "", Simd::detect()).unwrap().describe().network;
+        let casts = network.unlowered.iter().filter(|left| left.operator.contains("Cast")).count();
+        assert_eq!(casts, 0, "{name}: {:?}", network.unlowered);
+    }
+    let turned = load("uint8_turned", "[input]\ncolor = \"bgr\"", Simd::detect()).unwrap().describe().network;
+    let has_casts = turned.unlowered.iter().any(|left| left.operator.contains("Cast"));
+    assert!(has_casts || Simd::detect().level() == Level::Scalar, "what is chosen among whole numbers keeps them: {:?}", turned.unlowered);
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod ending;
 mod external_data;
+mod prune;
 mod rewrite;
 
 use std::borrow::Cow;
@@ -16,12 +17,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 pub use self::ending::Ending;
+use super::form::Form;
 use super::guard::guard;
 use super::{EngineError, TensorInfo, shown, sizes};
 use crate::graph::ParameterNames;
 
 /// A parsed ONNX file.
-pub(super) struct OnnxFile {
+#[derive(Clone)]
+pub(crate) struct OnnxFile {
     proto: ModelProto,
 }
 
@@ -30,7 +33,7 @@ impl OnnxFile {
     ///
     /// # Errors
     /// [`EngineError::Import`] for bytes that are no ONNX model.
-    pub(super) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
+    pub(crate) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
         let length = bytes.len();
         // Of bytes that it owns the parser copies every parameter once, of others twice; they are freed when they are parsed.
         let proto = guard(|| Ok(ModelProto::decode(Bytes::from(bytes.into_owned()))?))?;
@@ -50,7 +53,7 @@ impl OnnxFile {
     }
 
     /// What the exporter noted, by key.
-    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
         self.proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
     }
 
@@ -66,10 +69,14 @@ impl OnnxFile {
         self.proto.graph.iter().flat_map(|graph| &graph.output).map(describe).collect()
     }
 
-    /// What the values of the first output are, as far as the graph tells.
-    pub(super) fn ending(&self) -> Ending {
-        let output = self.proto.graph.as_ref().and_then(|graph| Some((graph, graph.output.first()?)));
-        output.map_or(Ending::Scores, |(graph, output)| ending::ending(graph, &output.name))
+    /// What the values of the output called `output` are, as far as the graph tells.
+    pub(super) fn ending(&self, output: &str) -> Ending {
+        self.proto.graph.as_ref().map_or(Ending::Scores, |graph| ending::ending(graph, output))
+    }
+
+    /// Forgets every other output than that called `output`, and what only they need; returns the names of the inputs that nothing reads any more.
+    pub(super) fn keep_output(&mut self, output: &str) -> Vec<String> {
+        self.proto.graph.as_mut().map(|graph| prune::keep(graph, output)).unwrap_or_default()
     }
 
     /// The number of values in all floating-point parameters.
@@ -105,47 +112,25 @@ impl OnnxFile {
         rewrite::rewrite(&mut self.proto)
     }
 
-    /// The graph, not yet decluttered, for an `f32` input of `shape`; its input is `[N, C, H, W]` even where the file's has the channels last.
+    /// The graph, not yet decluttered, for an input of this `form`; its own input is [the plain one](Form::make_plain).
     ///
     /// # Errors
     /// [`EngineError::Import`] for a graph that tract cannot bring to this shape.
-    pub(super) fn to_typed(&self, shape: &[usize]) -> Result<TypedModel, EngineError> {
+    pub(super) fn to_typed(&self, form: &Form) -> Result<TypedModel, EngineError> {
         guard(|| {
             // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
             let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&self.proto, None)?;
             if let Some(name) = parsed.unresolved_inputs.first() {
                 bail!("nothing yields {}", shown(name));
             }
-            let mut inferred = parsed.model.with_input_fact(0, f32::fact(shape).into())?;
+            let mut inferred = parsed.model.with_input_fact(0, form.datum_type.fact(&form.shape).into())?;
             sizes::follow(&mut inferred)?;
             let mut model = inferred.into_typed()?;
             sizes::check_all(&model)?;
-            if channels_come_last(shape) {
-                put_channels_first(&mut model)?;
-            }
+            form.make_plain(&mut model)?;
             Ok(model)
         })
     }
-}
-
-/// Whether `shape` is that of a batch of colour images `[N, H, W, 3]`.
-pub(super) fn channels_come_last(shape: &[usize]) -> bool {
-    matches!(shape, [_, first, _, 3] if *first != 3)
-}
-
-/// Moves the change of layout out of the graph: tract would otherwise carry the channels last through the whole network, as it does where a
-/// file begins with a `Transpose`, and everything after the import would have to know both layouts.
-fn put_channels_first(model: &mut TypedModel) -> TractResult<()> {
-    let old = model.input_outlets()?[0];
-    let mut fact = model.outlet_fact(old)?.clone();
-    let move_channels = AxisOp::Move(3, 1);
-    move_channels.change_shape(&mut fact.shape, false)?;
-    let mut patch = TypedModelPatch::new("put the channels first");
-    let new = patch.add_source(format!("{}.nchw", model.node(old.node).name), fact)?;
-    patch.inputs.insert(new.node, old.node);
-    let back = patch.wire_node("nhwc", move_channels.recip(), &[new])?;
-    patch.shunt_outside(model, old, back[0])?;
-    patch.apply(model)
 }
 
 fn describe(value: &ValueInfoProto) -> TensorInfo {

@@ -13,7 +13,9 @@ use self::timm::PretrainedCfg;
 use super::class_names::{ClassNames, Misnumbered};
 use super::error::ModelError;
 use super::files::{Inside, Labels};
+use super::manifest::InputSection;
 use super::statement::Statement;
+use crate::image::Color;
 use crate::inference::OutputActivation;
 use crate::json_file;
 
@@ -23,6 +25,8 @@ pub(super) struct Neighbours {
     processor: Option<(PathBuf, Processor)>,
     timm: Option<(PathBuf, &'static str, PretrainedCfg)>,
     problem_type: Option<ProblemType>,
+    /// `config.json`, where it says that there is one channel.
+    grey: Option<PathBuf>,
     /// Of the classes, the most trusted first.
     pub labels: Vec<Labels>,
 }
@@ -36,6 +40,7 @@ struct Config {
     architecture: Option<String>,
     id2label: Option<ClassNames>,
     problem_type: Option<ProblemType>,
+    num_channels: Option<u64>,
     label_names: Option<ClassNames>,
     label_descriptions: Option<BTreeMap<String, String>>,
 }
@@ -75,8 +80,9 @@ impl Neighbours {
     }
 
     fn add_config(&mut self, path: PathBuf) -> Result<(), ModelError> {
-        let Config { pretrained_cfg, architecture, id2label, problem_type, label_names, label_descriptions } = json_file::read(&path)?;
+        let Config { pretrained_cfg, architecture, id2label, problem_type, num_channels, label_names, label_descriptions } = json_file::read(&path)?;
         self.problem_type = problem_type;
+        self.grey = (num_channels == Some(1)).then(|| path.clone());
         let (name, cfg) = match pretrained_cfg {
             None if architecture.is_some() => ("config.json", Some(json_file::read::<PretrainedCfg>(&path)?)),
             cfg => ("config.json (pretrained_cfg)", cfg),
@@ -141,6 +147,10 @@ impl Neighbours {
         }
         if let Some((path, name, cfg)) = &self.timm {
             add(name, path, &timm::KEYS, &|found| cfg.input(network, found));
+        }
+        if let Some(path) = &self.grey {
+            let input = InputSection { color: Some(Color::Grey), ..InputSection::default() };
+            add("config.json (num_channels)", path, &[("input.color", "num_channels")], &|_| input.clone());
         }
         sources
     }

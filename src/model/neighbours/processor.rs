@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::timm::PretrainedCfg;
 use crate::image::{Color, Interpolation, Resize};
-use crate::model::manifest::{InputSection, ResizeTo};
+use crate::model::manifest::{InputSection, PerChannel, ResizeTo};
 use crate::model::preprocessing::DEFAULT_SCALE;
 
 /// `model.toml`'s keys in transformers' words.
@@ -52,6 +52,8 @@ pub(super) struct Processor {
     image_std: Option<PerChannel>,
     include_top: Option<bool>,
     do_flip_channel_order: Option<bool>,
+    num_channels: Option<u64>,
+    do_grayscale: Option<bool>,
     /// Of timm's wrapper, in which case it says everything.
     pub pretrained_cfg: Option<PretrainedCfg>,
     #[serde(flatten)]
@@ -67,22 +69,6 @@ enum Size {
     Shortest { shortest_edge: u32, longest_edge: Option<u32> },
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "expected a number or three of them")]
-enum PerChannel {
-    All(f32),
-    Each([f32; 3]),
-}
-
-impl PerChannel {
-    fn each(self) -> [f32; 3] {
-        match self {
-            Self::All(value) => [value; 3],
-            Self::Each(values) => values,
-        }
-    }
-}
-
 /// What `size` resizes to.
 #[derive(Clone, Copy)]
 enum Target {
@@ -96,10 +82,17 @@ impl Processor {
         self.name_what_is_unknown(warnings);
         let scale = if self.do_rescale == Some(false) { 1.0 } else { self.rescale_factor.map_or(DEFAULT_SCALE, |factor| factor as f32) };
         let (mean, std) = self.normalisation(scale, warnings);
+        let is_grey = self.num_channels == Some(1) || self.do_grayscale == Some(true);
         let flipped = self.do_flip_channel_order.unwrap_or(self.kind() == Some("MobileViT"));
         InputSection {
             interpolation: self.interpolation(warnings),
-            color: Some(if flipped { Color::Bgr } else { Color::Rgb }),
+            color: Some(if is_grey {
+                Color::Grey
+            } else if flipped {
+                Color::Bgr
+            } else {
+                Color::Rgb
+            }),
             mean,
             std,
             scale: Some(scale),
@@ -202,19 +195,19 @@ impl Processor {
         }
     }
 
-    fn normalisation(&self, scale: f32, warnings: &mut Vec<String>) -> (Option<[f32; 3]>, Option<[f32; 3]>) {
-        let given = |value: Option<PerChannel>| value.map(PerChannel::each);
+    fn normalisation(&self, scale: f32, warnings: &mut Vec<String>) -> (Option<PerChannel>, Option<PerChannel>) {
+        let all = |value| Some(PerChannel::All(value));
         // MobileViT's processor knows no normalisation, although its files have a mean.
         let normalised = self.do_normalize.unwrap_or(self.kind() != Some("MobileViT"));
-        let (mut mean, mut std) = if !normalised { (Some([0.0; 3]), Some([1.0; 3])) } else { (given(self.image_mean), given(self.image_std)) };
+        let (mut mean, mut std) = if normalised { (self.image_mean, self.image_std) } else { (all(0.0), all(1.0)) };
         // EfficientNet's networks of Keras end their own normalisation with a second division by the standard deviation.
         if self.include_top.unwrap_or(self.kind() == Some("EfficientNet")) {
-            std = given(self.image_std).zip(std).map(|(twice, once)| std::array::from_fn(|channel| once[channel] * twice[channel]));
+            std = self.image_std.zip(std).map(|(twice, once)| once.map_with(twice, |once, twice| once * twice));
         }
         if self.rescale_offset == Some(true) {
             // The slow processor subtracts 127.5 before it scales, the fast one subtracts 1 after it: one and the same for 1/127.5 alone.
             if (127.5 * scale - 1.0).abs() < 1e-6 {
-                mean = mean.map(|mean| mean.map(|value| value + 1.0));
+                mean = mean.map(|mean| mean.map_with(PerChannel::All(1.0), |value, one| value + one));
             } else {
                 warnings.push(format!("rescale_offset is true and rescale_factor {scale}, which is not carried out, expected 1/127.5"));
             }
@@ -258,15 +251,17 @@ mod tests {
     #[test]
     fn values_are_scaled_and_normalised_as_the_switches_say() {
         let (input, _) = read(r#"{"image_mean": 0.5, "image_std": [0.1, 0.2, 0.3]}"#);
-        assert_eq!((input.scale, input.mean, input.std), (Some(1.0 / 255.0), Some([0.5; 3]), Some([0.1, 0.2, 0.3])));
+        assert_eq!((input.scale, input.mean, input.std), (Some(1.0 / 255.0), Some(PerChannel::All(0.5)), Some(PerChannel::Each([0.1, 0.2, 0.3]))));
         let (input, _) = read(r#"{"do_rescale": false, "do_normalize": false, "image_mean": [1, 2, 3]}"#);
-        assert_eq!((input.scale, input.mean, input.std), (Some(1.0), Some([0.0; 3]), Some([1.0; 3])));
+        assert_eq!((input.scale, input.mean, input.std), (Some(1.0), Some(PerChannel::All(0.0)), Some(PerChannel::All(1.0))));
         let (input, _) = read(r#"{"image_processor_type": "MobileViTImageProcessor", "image_mean": 0.5}"#);
-        assert_eq!((input.color, input.mean), (Some(Color::Bgr), Some([0.0; 3])));
+        assert_eq!((input.color, input.mean), (Some(Color::Bgr), Some(PerChannel::All(0.0))));
         let (input, _) = read(r#"{"image_processor_type": "EfficientNetImageProcessor", "image_mean": 0.5, "image_std": 0.5}"#);
-        assert_eq!(input.std, Some([0.25; 3]), "divided twice");
+        assert_eq!(input.std, Some(PerChannel::All(0.25)), "divided twice");
         let (input, _) = read(r#"{"rescale_offset": true, "rescale_factor": 0.00784313725490196, "do_normalize": false}"#);
-        assert_eq!(input.mean, Some([1.0; 3]));
+        assert_eq!(input.mean, Some(PerChannel::All(1.0)));
+        let (input, _) = read(r#"{"num_channels": 1, "image_mean": [0.1307]}"#);
+        assert_eq!((input.color, input.mean), (Some(Color::Grey), Some(PerChannel::One([0.1307]))));
     }
 
     #[test]

@@ -4,11 +4,12 @@ use serde::Deserialize;
 
 use crate::image::{Color, Interpolation, Resize};
 use crate::model::class_names::ClassNames;
-use crate::model::manifest::InputSection;
+use crate::model::manifest::{InputSection, PerChannel};
 use crate::model::preprocessing::{DEFAULT_SCALE, IMAGENET_MEAN, IMAGENET_STD};
 
 /// `model.toml`'s keys in timm's words.
-pub(super) const KEYS: [(&str, &str); 7] = [
+pub(super) const KEYS: [(&str, &str); 8] = [
+    ("input.color", "input_size"),
     ("input.size", "input_size"),
     ("input.resize", "crop_mode"),
     ("input.resize_to", "crop_pct"),
@@ -32,8 +33,8 @@ pub(super) struct PretrainedCfg {
     test_crop_pct: Option<f64>,
     crop_mode: Option<CropMode>,
     interpolation: Option<String>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
+    mean: Option<PerChannel>,
+    std: Option<PerChannel>,
     pub label_names: Option<ClassNames>,
 }
 
@@ -67,9 +68,9 @@ impl PretrainedCfg {
             }),
             crop_pct: Some(crop_pct),
             interpolation: self.interpolation(warnings),
-            color: Some(Color::Rgb),
-            mean: Some(self.mean.unwrap_or(IMAGENET_MEAN)),
-            std: Some(self.std.unwrap_or(IMAGENET_STD)),
+            color: Some(if self.input_size.is_some_and(|[channels, ..]| channels == 1) { Color::Grey } else { Color::Rgb }),
+            mean: Some(self.mean.unwrap_or(PerChannel::Each(IMAGENET_MEAN))),
+            std: Some(self.std.unwrap_or(PerChannel::Each(IMAGENET_STD))),
             scale: Some(DEFAULT_SCALE),
             ..InputSection::default()
         }
@@ -103,7 +104,10 @@ mod tests {
     fn what_is_not_given_is_timms_default() {
         let (input, warnings) = read("{}", None);
         assert_eq!((input.size, input.resize, input.crop_pct), (Some([224, 224]), Some(Resize::ShorterSide), Some(0.875)));
-        assert_eq!((input.interpolation, input.mean, input.std), (Some(Interpolation::Bicubic), Some(IMAGENET_MEAN), Some(IMAGENET_STD)));
+        assert_eq!(
+            (input.interpolation, input.mean, input.std),
+            (Some(Interpolation::Bicubic), Some(PerChannel::Each(IMAGENET_MEAN)), Some(PerChannel::Each(IMAGENET_STD)))
+        );
         assert!(warnings.is_empty());
     }
 
@@ -124,6 +128,12 @@ mod tests {
         assert_eq!(resize(r#"{"crop_mode": "center", "input_size": [3, 128, 256]}"#), Resize::Cover);
         // Both sides are cut to 256 pixels, so that timm hands them to torchvision.
         assert_eq!(resize(r#"{"input_size": [3, 224, 224], "crop_pct": 0.875}"#), Resize::ShorterSide);
+    }
+
+    #[test]
+    fn one_channel_is_grey() {
+        let (input, _) = read(r#"{"input_size": [1, 28, 28], "mean": [0.1307], "std": 0.3081}"#, None);
+        assert_eq!((input.color, input.mean, input.std), (Some(Color::Grey), Some(PerChannel::One([0.1307])), Some(PerChannel::All(0.3081))));
     }
 
     #[test]
