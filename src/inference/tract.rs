@@ -76,7 +76,7 @@ impl TractEngine {
         let mut said = Said::default();
         let output = keep_one_output(&mut file, stated, &mut said)?;
         file.read_external_data(locate)?;
-        let (inputs, outputs, parameters, metadata) = (file.inputs(), file.outputs(), file.parameters(), file.metadata());
+        let (inputs, mut outputs, parameters, metadata) = (file.inputs(), file.outputs(), file.parameters(), file.metadata());
         said.notes.extend(file.prepare()?);
         let ending = file.ending(&output);
         // Rewritten files may declare other types than they had.
@@ -92,6 +92,11 @@ impl TractEngine {
             Some(fixed) if fixed > options.batch => build_for_fewer(file, form, fixed, options, &mut said)?,
             _ => build(file, form, options)?,
         };
+        // Values in the middle of a graph are not declared.
+        for output in outputs.iter_mut().filter(|output| output.datatype.is_empty()) {
+            output.datatype = "FP32".to_owned();
+            output.shape = network.output_shape().iter().map(|size| i64::try_from(*size).unwrap_or(-1)).collect();
+        }
         if network.se_blocks().is_empty() {
             said.warnings.push("the model has no SE block: answers carry no attention".to_owned());
         }
@@ -122,6 +127,7 @@ struct Said {
 
 /// Leaves the output of scores alone in `file`, and what it needs; returns its name.
 fn keep_one_output(file: &mut OnnxFile, stated: Stated<'_>, said: &mut Said) -> Result<String, EngineError> {
+    said.notes.extend(file.unrank_outputs());
     let outputs = file.outputs();
     let chosen = outputs::choose(&outputs, stated.output, stated.labels, |output| file.ending(output), &mut said.warnings)?;
     let output = outputs.get(chosen).map(|output| output.name.clone()).unwrap_or_default();

@@ -112,7 +112,7 @@ pub enum ModelError {
         source: EngineError,
     },
     /// The network's first answer, to a picture of noise, holds what is no number.
-    #[error("{}: {source}; is it made for half precision, or was its training cut off? export it anew, in float32", file.display())]
+    #[error("{}: {source}; look for such values in its weights, or export it in float32 if it is in half precision", file.display())]
     NotFinite {
         /// The network.
         file: PathBuf,

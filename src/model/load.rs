@@ -9,6 +9,7 @@ use super::files::{Files, Labels, is_a_name};
 use super::location::Location;
 use super::manifest::ModelSection;
 use super::statement::Statement;
+use super::two_sided::TwoSided;
 use super::{Model, Parts, activation, labels, metadata, preprocessing};
 use crate::excerpt::excerpt;
 use crate::image::{InputContract, preprocess};
@@ -106,7 +107,7 @@ fn sources(files: &Files, network: Option<[u32; 2]>, warnings: &mut Vec<String>)
 }
 
 /// Puts the model together once the network is known.
-fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<Model, ModelError> {
+fn assemble(mut files: Files, mut engine: Arc<dyn Engine>, batch: usize) -> Result<Model, ModelError> {
     let fail = |source| ModelError::Engine { file: files.onnx_path.clone(), source };
     let summary = engine.summary();
     let [tensor] = &summary.inputs[..] else {
@@ -119,13 +120,20 @@ fn assemble(mut files: Files, engine: Arc<dyn Engine>, batch: usize) -> Result<M
     let first_run = engine.run(first_pictures(&contract, batch).into(), Gates::Return).map_err(fail)?;
     let output = activation::Output { ending: summary.ending, values: first_run.logits.get(..classes).unwrap_or_default() };
     let neighbour = files.neighbours.activation();
-    let (output_activation, activation_origin) = activation::choose(files.manifest.output.activation, neighbour, &output, &mut warnings);
+    let (mut output_activation, activation_origin) = activation::choose(files.manifest.output.activation, neighbour, &output, &mut warnings);
     first_run.probabilities(summary, output_activation).map_err(|source| ModelError::NotFinite { file: files.onnx_path.clone(), source })?;
     origins.insert("output.activation", activation_origin);
+    if files.manifest.output.name.is_some() {
+        origins.insert("output.name", "model.toml".to_owned());
+    }
     let version = version(&files)?;
     let metadata = labels::of_metadata(&files.metadata, &files.onnx_path, &mut warnings);
     let all_labels: Vec<Labels> = std::mem::take(&mut files.labels).into_iter().chain(metadata).collect();
-    let (labels, labels_origin) = labels::choose(&all_labels, classes, &mut warnings)?;
+    if classes == 1 && all_labels.first().is_some_and(|labels| labels.names.len() == 2) {
+        let (both, activation) = TwoSided::new(engine, output_activation);
+        (engine, output_activation) = (Arc::new(both), activation);
+    }
+    let (labels, labels_origin) = labels::choose(&all_labels, engine.summary().classes, &mut warnings)?;
     origins.insert("output.labels", labels_origin);
     let name = files.manifest.model.name.unwrap_or(files.name);
     Ok(Model::from_parts(Parts { name, version, contract, output_activation, labels, engine, origins, warnings }))

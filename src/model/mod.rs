@@ -29,6 +29,7 @@ mod source;
 mod statement;
 #[cfg(feature = "server")]
 mod trial;
+mod two_sided;
 mod versions;
 
 use std::sync::Arc;

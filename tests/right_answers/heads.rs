@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use senet::attention::{AttentionRequest, Detail};
 use senet::classifier::{Classification, Classifier, Options, Ticket};
-use senet::inference::LoadOptions;
+use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize, decode, preprocess};
+use senet::inference::{LoadOptions, OutputActivation};
 use senet::kernels::{Level, Simd};
 use senet::model::{Location, Model, ModelError};
 use serde::Deserialize;
@@ -69,8 +70,8 @@ fn every_head_gives_the_probabilities_that_onnx_runtime_gives() {
 #[test]
 fn a_network_whose_first_answer_holds_no_number_is_not_served() {
     let refusal = load("not_a_number", INPUT, Simd::detect()).err().unwrap().to_string();
-    let expected = "model.onnx: the network yields NaN for class 2 of output \"p\", expected a finite number; is it made for half precision, or was its \
-        training cut off? export it anew, in float32";
+    let expected = "model.onnx: the network yields NaN for class 2 of output \"p\", expected a finite number; look for such values in its weights, \
+        or export it in float32 if it is in half precision";
     assert!(refusal.ends_with(expected), "{refusal}");
 }
 
@@ -91,6 +92,7 @@ fn what_was_chosen_left_out_or_changed_is_said() {
             "logits_and_probabilities",
             r#"the model has 2 outputs: "logits" is taken, and "probabilities" not computed; output.name in model.toml chooses"#,
         ),
+        ("best_three", r#"output "indices" is made of "scores", which is taken instead"#),
         (
             "many_outputs",
             r#"the model has 5 outputs: "scores" is taken, and "strange", "relu", "features", "aux_logits" not computed; output.name in model.toml chooses"#,
@@ -130,6 +132,50 @@ fn what_exporters_note_in_the_file_needs_no_model_toml() {
     }
     let rapid = load("rapid", INPUT, Simd::detect()).unwrap();
     assert_eq!((rapid.label(0), rapid.origins()["output.labels"].as_str()), ("name 0", "model.onnx (metadata)"));
+}
+
+#[test]
+fn one_output_is_that_of_the_second_of_two_labels() {
+    for (name, activation) in [("one_logit", OutputActivation::Softmax), ("one_sigmoid", OutputActivation::None)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(fixtures().join(format!("{name}.onnx")), folder.path().join("model.onnx")).unwrap();
+        fs::write(folder.path().join("model.toml"), INPUT).unwrap();
+        fs::write(folder.path().join("labels.txt"), "cat\ndog\n").unwrap();
+        let location = Location::Folder { path: folder.path().to_owned(), version: None };
+        let answer = classify(&Model::load(&location, LoadOptions::default()).unwrap());
+        let dog = expected()[name].probabilities[0];
+        assert_eq!((answer.predictions.len(), answer.output_activation), (2, activation), "{name}");
+        for found in answer.predictions {
+            let right = if found.label == "dog" { dog } else { 1.0 - dog };
+            assert!((found.probability - right).abs() < 1e-5, "{name}: {found:?}, expected {right}");
+        }
+    }
+}
+
+#[test]
+fn grey_pictures_are_pillows_to_the_bit() {
+    let expected: BTreeMap<String, Vec<f32>> = serde_json::from_slice(&fs::read(fixtures().join("grey.json")).unwrap()).unwrap();
+    let picture = decode(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chelsea.png")).unwrap(), &Limits::default()).unwrap();
+    for (interpolation, name) in [
+        (Interpolation::Bilinear, "bilinear"),
+        (Interpolation::Bicubic, "bicubic"),
+        (Interpolation::Lanczos, "lanczos"),
+        (Interpolation::Nearest, "nearest"),
+    ] {
+        let contract = InputContract {
+            size: [40, 40],
+            resize: Resize::ShorterSide,
+            resize_to: [48, 48],
+            crop_offset: CropOffset::Nearest,
+            interpolation,
+            color: Color::Grey,
+            layout: Layout::Nchw,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: 1.0,
+        };
+        assert_eq!(preprocess(picture.pixels.clone(), &contract), expected[name], "{name}");
+    }
 }
 
 #[test]

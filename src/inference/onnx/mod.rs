@@ -5,6 +5,7 @@ mod ending;
 mod external_data;
 mod prune;
 mod rewrite;
+mod unrank;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -72,6 +73,11 @@ impl OnnxFile {
     /// What the values of the output called `output` are, as far as the graph tells.
     pub(super) fn ending(&self, output: &str) -> Ending {
         self.proto.graph.as_ref().map_or(Ending::Scores, |graph| ending::ending(graph, output))
+    }
+
+    /// Puts scores in the place of outputs that are chosen from them; returns what a person should know of that.
+    pub(super) fn unrank_outputs(&mut self) -> Vec<String> {
+        self.proto.graph.as_mut().map(unrank::unrank).unwrap_or_default()
     }
 
     /// Forgets every other output than that called `output`, and what only they need; returns the names of the inputs that nothing reads any more.
