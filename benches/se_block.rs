@@ -13,7 +13,7 @@ use std::path::Path;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use senet::graph::{ParameterNames, fuse_squeeze_excite};
-use senet::kernels::{Activation, Excitation, Gate, Layers, Rectify, Simd, excite, scale, squeeze};
+use senet::kernels::{Excitation, Function, Functions, Layer, Layers, Rectify, Simd, excite, scale, squeeze};
 use tract_onnx::prelude::*;
 
 const SHAPES: [(usize, usize); 4] = [(256, 56), (512, 28), (1024, 14), (2048, 7)];
@@ -80,13 +80,11 @@ fn measure_plan(
 fn measure_kernels(group: &mut BenchmarkGroup<WallTime>, kind: Kind, channels: usize, side: usize) {
     let simd = Simd::detect();
     let (squeezed, positions) = (channels / RATIO, side * side);
+    let layer = |bias, functions| Layer { weights: vec![0.01; squeezed * channels], bias, functions };
     let excitation = Excitation::new(Layers {
-        reduce: vec![0.01; squeezed * channels],
-        reduce_bias: vec![0.0; squeezed],
-        expand: vec![0.01; squeezed * channels],
-        expand_bias: vec![100.0; channels],
-        activation: Activation::Relu,
-        gate: Gate::Sigmoid,
+        before: Functions::default(),
+        reduce: Some(layer(vec![0.0; squeezed], Function::Relu.into())),
+        expand: layer(vec![100.0; channels], Function::Sigmoid.into()),
     })
     .expect("the lengths belong together");
     let mut map = values(channels * positions);

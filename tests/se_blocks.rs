@@ -10,27 +10,27 @@ use std::path::{Path, PathBuf};
 
 use npyz::npz::NpzArchive;
 use senet::inference::{Gates, Inference, Lowering, Network, Rewrite, SeBlockInfo};
-use senet::kernels::{Activation, Gate, Simd};
+use senet::kernels::{Function, Simd};
 
 const EXPORTERS: [&str; 4] = ["ts", "ts_dyn", "dynamo", "dynamo_dyn"];
 
 /// Form, activation, gate, and whether a residual addition follows.
-const FORMS: [(&str, Activation, Gate, bool); 15] = [
-    ("conv_relu_sigmoid", Activation::Relu, Gate::Sigmoid, false),
-    ("conv_pool_relu_sigmoid", Activation::Relu, Gate::Sigmoid, false),
-    ("conv_nobias", Activation::Relu, Gate::Sigmoid, false),
-    ("conv_silu_sigmoid", Activation::Silu, Gate::Sigmoid, false),
-    ("conv_relu_hardsigmoid", Activation::Relu, Gate::HardSigmoid, false),
-    ("conv_relu_relu6", Activation::Relu, Gate::HardSigmoid, false),
-    ("conv_hardswish_hardsigmoid", Activation::HardSwish, Gate::HardSigmoid, false),
-    ("linear_view", Activation::Relu, Gate::Sigmoid, false),
-    ("linear_view_nobias", Activation::Relu, Gate::Sigmoid, false),
-    ("linear_expand", Activation::Relu, Gate::Sigmoid, false),
-    ("linear_mean", Activation::Relu, Gate::Sigmoid, false),
-    ("linear_unsqueeze_swapped", Activation::Relu, Gate::Sigmoid, false),
-    ("linear_hardsigmoid", Activation::Relu, Gate::HardSigmoid, false),
-    ("residual_conv", Activation::Relu, Gate::Sigmoid, true),
-    ("residual_linear", Activation::Relu, Gate::Sigmoid, true),
+const FORMS: [(&str, Function, Function, bool); 15] = [
+    ("conv_relu_sigmoid", Function::Relu, Function::Sigmoid, false),
+    ("conv_pool_relu_sigmoid", Function::Relu, Function::Sigmoid, false),
+    ("conv_nobias", Function::Relu, Function::Sigmoid, false),
+    ("conv_silu_sigmoid", Function::Silu, Function::Sigmoid, false),
+    ("conv_relu_hardsigmoid", Function::Relu, Function::HARD_SIGMOID, false),
+    ("conv_relu_relu6", Function::Relu, Function::HARD_SIGMOID, false),
+    ("conv_hardswish_hardsigmoid", Function::HardSwish, Function::HARD_SIGMOID, false),
+    ("linear_view", Function::Relu, Function::Sigmoid, false),
+    ("linear_view_nobias", Function::Relu, Function::Sigmoid, false),
+    ("linear_expand", Function::Relu, Function::Sigmoid, false),
+    ("linear_mean", Function::Relu, Function::Sigmoid, false),
+    ("linear_unsqueeze_swapped", Function::Relu, Function::Sigmoid, false),
+    ("linear_hardsigmoid", Function::Relu, Function::HARD_SIGMOID, false),
+    ("residual_conv", Function::Relu, Function::Sigmoid, true),
+    ("residual_linear", Function::Relu, Function::Sigmoid, true),
 ];
 
 const LOOK_ALIKES: [&str; 3] = ["not_eca", "not_spatial", "not_foreign_gate"];
@@ -83,8 +83,9 @@ fn finds_every_form_of_a_block_from_every_exporter() {
                 channels: 64,
                 squeezed: 4,
                 reduction_ratio: 16.0,
-                activation,
-                gate,
+                layers: 2,
+                activation: activation.clone().into(),
+                gate: gate.clone().into(),
                 height: 14,
                 width: 14,
                 fused_residual,

@@ -163,7 +163,7 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Activation, Gate};
+    use crate::kernels::Function;
 
     fn block(name: &str) -> SeBlockInfo {
         SeBlockInfo {
@@ -173,8 +173,9 @@ mod tests {
             channels: 4,
             squeezed: 1,
             reduction_ratio: 4.0,
-            activation: Activation::Relu,
-            gate: Gate::Sigmoid,
+            layers: 2,
+            activation: Function::Relu.into(),
+            gate: Function::Sigmoid.into(),
             height: 8,
             width: 8,
             fused_residual: false,

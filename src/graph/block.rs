@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
-use crate::kernels::{Activation, Gate};
+use crate::kernels::Functions;
 
 /// One SE block, in network order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,14 +17,16 @@ pub struct SeBlockInfo {
     pub block: usize,
     /// C
     pub channels: usize,
-    /// C/r, the width between the two layers.
+    /// Fully connected layers: two, or one in a block such as VoVNet's "effective" one.
+    pub layers: usize,
+    /// C/r, the width between the two layers; C where there is only one.
     pub squeezed: usize,
     /// r
     pub reduction_ratio: f32,
-    /// Between the layers.
-    pub activation: Activation,
-    /// After the layers.
-    pub gate: Gate,
+    /// Between the layers; the identity where there is only one.
+    pub activation: Functions,
+    /// After the layers; what is not a sigmoid may yield gates beyond 0..=1.
+    pub gate: Functions,
     /// Of the map that is recalibrated.
     pub height: usize,
     /// Of the map that is recalibrated.
@@ -51,6 +53,7 @@ pub(super) fn number(blocks: &mut [SeBlockInfo]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Function;
 
     #[test]
     fn numbers_stages_by_falling_resolution_and_blocks_in_network_order() {
@@ -61,8 +64,9 @@ mod tests {
             channels: 64,
             squeezed: 4,
             reduction_ratio: 16.0,
-            activation: Activation::Relu,
-            gate: Gate::Sigmoid,
+            layers: 2,
+            activation: Function::Relu.into(),
+            gate: Function::Sigmoid.into(),
             height,
             width,
             fused_residual: false,

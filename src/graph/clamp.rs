@@ -7,6 +7,7 @@
 use tract_onnx::prelude::*;
 
 use super::pattern::{step, through_unit_axes};
+use crate::kernels::Function;
 
 /// One operation with a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,8 +32,6 @@ const TOLERANCE: f32 = 1e-6;
 
 impl Clamp {
     pub(super) const IDENTITY: Self = Self { slope: 1.0, offset: 0.0, low: f32::NEG_INFINITY, high: f32::INFINITY };
-    pub(super) const RELU: Self = Self { low: 0.0, ..Self::IDENTITY };
-    pub(super) const HARD_SIGMOID: Self = Self { slope: 1.0 / 6.0, offset: 0.5, low: 0.0, high: 1.0 };
 
     /// This function, then `step`; `None` where the result is not of this kind.
     pub(super) fn then(self, step: Step) -> Option<Self> {
@@ -47,15 +46,35 @@ impl Clamp {
         Some(Self { slope, offset, low, high })
     }
 
-    /// The `bias` for which this is `x ↦ reference(x + bias)`; `None` where there is none.
+    /// What this is made of, in order of application; a hard sigmoid that is scaled or shifted is told from other clamps.
     ///
-    /// A uniform bias of the layer before, as that of a layer of one output always is, looks like a part of the function.
-    pub(super) fn bias_against(self, reference: Self) -> Option<f32> {
-        let close = |a: f32, b: f32| a == b || b.is_finite() && (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
-        let same = close(self.slope, reference.slope) && close(self.low, reference.low) && close(self.high, reference.high);
-        let bias = (self.offset - reference.offset) / reference.slope;
-        same.then_some(if close(self.offset, reference.offset) { 0.0 } else { bias })
+    /// A uniform bias of the layer before, as that of a layer of one output always is, looks like a part of the function; it comes first.
+    pub(super) fn functions(self) -> Vec<Function> {
+        let Self { slope, offset, low, high } = self;
+        let range = high - low;
+        let affine = |scale, shift| Function::Affine { scale, shift };
+        if (low, high) == (f32::NEG_INFINITY, f32::INFINITY) {
+            vec![affine(slope, offset)]
+        } else if (low, high) == (0.0, f32::INFINITY) {
+            vec![affine(slope, offset), Function::Relu]
+        } else if range.is_finite() && close(slope / range, 1.0 / 6.0) {
+            let offset = (offset - low) / range;
+            let bias = if close(offset, 0.5) { 0.0 } else { (offset - 0.5) * 6.0 };
+            let is_plain_clamp = close(slope, 1.0) && !close(offset, 0.5);
+            match is_plain_clamp {
+                true => vec![affine(slope, self.offset), Function::Clamp { min: low, max: high }],
+                false => vec![affine(1.0, bias), Function::HARD_SIGMOID, affine(range, low)],
+            }
+        } else if close(low, 0.0) && close(high, 1.0) && !close(slope, 1.0) {
+            vec![Function::HardSigmoid { slope, offset }]
+        } else {
+            vec![affine(slope, offset), Function::Clamp { min: low, max: high }]
+        }
     }
+}
+
+fn close(a: f32, b: f32) -> bool {
+    a == b || b.is_finite() && (a - b).abs() <= TOLERANCE * b.abs().max(1.0)
 }
 
 /// The longest function of this kind that ends in `wire`, and the wire it is applied to.
@@ -73,9 +92,14 @@ pub(super) fn clamp(model: &TypedModel, wire: OutletId) -> (Clamp, OutletId) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Functions;
 
     fn compose(steps: &[Step]) -> Clamp {
         steps.iter().try_fold(Clamp::IDENTITY, |f, s| f.then(*s)).unwrap()
+    }
+
+    fn functions(steps: &[Step]) -> Functions {
+        Functions::new(compose(steps).functions())
     }
 
     #[test]
@@ -87,42 +111,41 @@ mod tests {
             &[Step::Add(3.0), Step::Multiply(1.0 / 6.0), Step::Max(0.0), Step::Min(1.0)],
         ];
         for steps in spellings {
-            assert_eq!(compose(steps).bias_against(Clamp::HARD_SIGMOID), Some(0.0), "{steps:?}");
+            assert_eq!(functions(steps), Function::HARD_SIGMOID.into(), "{steps:?}");
         }
     }
 
     #[test]
-    fn other_constants_are_no_hard_sigmoid() {
-        let strangers: [&[Step]; 4] = [
-            &[Step::Multiply(0.2), Step::Add(0.5), Step::Min(1.0), Step::Max(0.0)],
-            &[Step::Add(3.0), Step::Max(0.0), Step::Min(6.0)],
-            &[Step::Multiply(1.0 / 6.0), Step::Add(0.5), Step::Min(1.0)],
-            &[Step::Multiply(1.0 / 6.0), Step::Add(0.5), Step::Min(0.99), Step::Max(0.0)],
-        ];
-        for steps in strangers {
-            assert_eq!(compose(steps).bias_against(Clamp::HARD_SIGMOID), None, "{steps:?}");
+    fn constants_are_those_of_the_function() {
+        let affine = |scale, shift| Function::Affine { scale, shift };
+        for (steps, text) in [
+            (&[Step::Multiply(0.2), Step::Add(0.5), Step::Min(1.0), Step::Max(0.0)][..], "hard_sigmoid(0.2, 0.5)"),
+            (&[Step::Add(3.0), Step::Max(0.0), Step::Min(6.0)], "6 · hard_sigmoid"),
+            (&[Step::Add(3.0), Step::Max(0.0), Step::Min(6.0), Step::Multiply(1.0 / 6.0), Step::Add(1.0)], "hard_sigmoid + 1"),
+            (&[Step::Max(0.0), Step::Min(6.0)], "relu6"),
+            (&[Step::Max(-1.0), Step::Min(1.0)], "clamp(-1, 1)"),
+            (&[Step::Max(0.0), Step::Multiply(2.0)], "2 · x → relu"),
+            (&[Step::Min(6.0)], "clamp(-inf, 6)"),
+        ] {
+            assert_eq!(functions(steps).to_string(), text);
         }
-    }
-
-    #[test]
-    fn a_bounded_relu_is_no_relu() {
-        assert_eq!(compose(&[Step::Max(0.0), Step::Min(6.0)]).bias_against(Clamp::RELU), None);
-        assert_eq!(compose(&[Step::Min(6.0)]).bias_against(Clamp::IDENTITY), None);
+        assert_eq!(functions(&[Step::Add(1.0), Step::Multiply(2.0)]), affine(2.0, 2.0).into());
     }
 
     #[test]
     fn a_uniform_bias_is_told_from_the_function() {
-        let relu = compose(&[Step::Add(0.75), Step::Max(0.0)]);
-        assert_eq!(relu.bias_against(Clamp::RELU), Some(0.75));
-        let hard = compose(&[Step::Add(0.6), Step::Multiply(1.0 / 6.0), Step::Add(0.5), Step::Min(1.0), Step::Max(0.0)]);
-        assert!((hard.bias_against(Clamp::HARD_SIGMOID).unwrap() - 0.6).abs() < 1e-6);
+        assert_eq!(compose(&[Step::Add(0.75), Step::Max(0.0)]).functions(), [Function::Affine { scale: 1.0, shift: 0.75 }, Function::Relu]);
+        let hard = compose(&[Step::Add(0.6), Step::Multiply(1.0 / 6.0), Step::Add(0.5), Step::Min(1.0), Step::Max(0.0)]).functions();
+        let [Function::Affine { shift, .. }, Function::HardSigmoid { .. }, _] = hard[..] else { panic!("{hard:?}") };
+        assert!((shift - 0.6).abs() < 1e-6);
     }
 
     #[test]
     fn what_turns_the_function_around_is_not_of_this_kind() {
-        assert_eq!(Clamp::RELU.then(Step::Multiply(-1.0)), None);
-        assert_eq!(Clamp::RELU.then(Step::Multiply(0.0)), None);
-        assert_eq!(Clamp::RELU.then(Step::Max(f32::NAN)), None);
-        assert_eq!(Clamp::RELU.then(Step::Add(f32::INFINITY)), None);
+        let relu = compose(&[Step::Max(0.0)]);
+        assert_eq!(relu.then(Step::Multiply(-1.0)), None);
+        assert_eq!(relu.then(Step::Multiply(0.0)), None);
+        assert_eq!(relu.then(Step::Max(f32::NAN)), None);
+        assert_eq!(relu.then(Step::Add(f32::INFINITY)), None);
     }
 }

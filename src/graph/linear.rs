@@ -5,9 +5,10 @@
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::math::Add;
+use tract_onnx::tract_core::ops::math::{Add, Div, Mul, Sub};
 
-use super::pattern::{binary_with_constant, constant, shape, through_unit_axes, uniform, values};
+use super::pattern::{binary, binary_with_constant, constant, shape, through_unit_axes, uniform, values};
+use super::squeeze::squeezed_map;
 
 /// `weights · x + bias` on `batch` vectors x.
 #[derive(Debug)]
@@ -22,12 +23,98 @@ pub(super) struct Linear {
     pub(super) node: usize,
 }
 
-impl Linear {
-    /// Adds `bias` to every output.
-    pub(super) fn shifted(mut self, bias: f32) -> Self {
-        self.bias.iter_mut().for_each(|b| *b += bias);
-        self
+/// A factor and a summand for each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ChannelAffine {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+impl ChannelAffine {
+    /// The same for all channels.
+    pub(super) fn uniform(scale: f32, shift: f32, channels: usize) -> Self {
+        Self { scale: vec![scale; channels], shift: vec![shift; channels] }
     }
+
+    fn is_scaling(&self) -> bool {
+        self.scale.iter().any(|scale| *scale != 1.0)
+    }
+}
+
+impl Linear {
+    /// With `affine` done to every output.
+    pub(super) fn then(mut self, affine: &ChannelAffine) -> Option<Self> {
+        let inputs = self.weights.len().checked_div(self.bias.len())?.max(1);
+        for ((bias, scale), shift) in self.bias.iter_mut().zip(&affine.scale).zip(&affine.shift) {
+            *bias = *bias * scale + shift;
+        }
+        if affine.is_scaling() {
+            let rows = values(&self.weights)?.chunks(inputs).zip(&affine.scale);
+            let scaled: Vec<f32> = rows.flat_map(|(row, scale)| row.iter().map(move |weight| weight * scale)).collect();
+            self.weights = tensor1(&scaled).into_arc_tensor();
+        }
+        Some(self)
+    }
+
+    /// With `affine` done to every input.
+    pub(super) fn behind(mut self, affine: &ChannelAffine) -> Option<Self> {
+        let rows = values(&self.weights)?.chunks(affine.scale.len().max(1));
+        for (bias, row) in self.bias.iter_mut().zip(rows.clone()) {
+            let shift: f64 = row.iter().zip(&affine.shift).map(|(weight, shift)| f64::from(*weight) * f64::from(*shift)).sum();
+            *bias = (f64::from(*bias) + shift) as f32;
+        }
+        if affine.is_scaling() {
+            let scaled: Vec<f32> = rows.flat_map(|row| row.iter().zip(&affine.scale).map(|(weight, scale)| weight * scale)).collect();
+            self.weights = tensor1(&scaled).into_arc_tensor();
+        }
+        Some(self)
+    }
+}
+
+/// The layer of `outputs` outputs that yields `wire`, with the batch norms and whatever else multiplies and adds beside it taken in.
+pub(super) fn normalised_linear(model: &TypedModel, wire: OutletId, batch: usize, outputs: usize) -> Option<Linear> {
+    let (after, product) = channel_affine(model, wire, outputs);
+    let layer = linear(model, product, batch, outputs)?;
+    let inputs = layer.weights.len().checked_div(outputs)?;
+    let (before, input) = channel_affine(model, layer.input, inputs);
+    let layer = layer.behind(&before)?.then(&after)?;
+    Some(Linear { input, ..layer })
+}
+
+/// What is multiplied and added to every channel of a wire to yield `wire`, `[batch, channels]` apart from axes of length 1, and that wire.
+fn channel_affine(model: &TypedModel, wire: OutletId, channels: usize) -> (ChannelAffine, OutletId) {
+    let mut affine = ChannelAffine::uniform(1.0, 0.0, channels);
+    let mut wire = through_unit_axes(model, wire);
+    // The division of a mean is no part of what follows it.
+    while let Some((input, step, is_product)) = channel_step(model, wire, channels).filter(|_| squeezed_map(model, wire).is_none()) {
+        for ((scale, shift), step) in affine.scale.iter_mut().zip(&mut affine.shift).zip(step) {
+            if is_product { *scale *= step } else { *shift += *scale * step }
+        }
+        wire = through_unit_axes(model, input);
+    }
+    (affine, wire)
+}
+
+/// The arithmetic with a number for each channel that yields `wire`: what it was done to, the factors or summands, and whether they are factors.
+fn channel_step(model: &TypedModel, wire: OutletId, channels: usize) -> Option<(OutletId, Vec<f32>, bool)> {
+    let shape = shape(model, wire)?;
+    let numbers = |tensor: &Tensor| bias_values(tensor, &shape, channels).filter(|numbers| numbers.iter().all(|number| number.is_finite()));
+    let behind = |inputs: Option<[OutletId; 2]>| {
+        let [input, other] = inputs?;
+        Some((input, numbers(constant(model, other)?.as_ref())?))
+    };
+    if let Some((input, tensor)) = binary_with_constant::<Add>(model, wire) {
+        return Some((input, numbers(&tensor)?, false));
+    }
+    if let Some((input, tensor)) = binary_with_constant::<Mul>(model, wire) {
+        return Some((input, numbers(&tensor)?, true));
+    }
+    let negative = behind(binary::<Sub>(model, wire)).map(|(input, numbers)| (input, numbers.iter().map(|n| -n).collect(), false));
+    negative.or_else(|| {
+        let (input, divisors) = behind(binary::<Div>(model, wire))?;
+        let factors: Vec<f32> = divisors.iter().map(|divisor| divisor.recip()).collect();
+        factors.iter().all(|factor| factor.is_finite()).then_some((input, factors, true))
+    })
 }
 
 /// The layer of `outputs` outputs that yields `wire`.
@@ -52,7 +139,7 @@ pub(super) fn linear(model: &TypedModel, wire: OutletId, batch: usize, outputs: 
 }
 
 /// A bias, constant over everything but the outputs, which are the last axis of `shape` that is longer than 1.
-fn bias_values(bias: &Tensor, shape: &[usize], outputs: usize) -> Option<Vec<f32>> {
+pub(super) fn bias_values(bias: &Tensor, shape: &[usize], outputs: usize) -> Option<Vec<f32>> {
     if let Some(value) = uniform(bias) {
         return Some(vec![value; outputs]);
     }

@@ -7,6 +7,7 @@
 mod block;
 mod clamp;
 mod declutter;
+mod functions;
 mod linear;
 mod lower;
 mod names;

@@ -6,6 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
+use tract_onnx::tract_core::ops::logic::{CompGT, Iff};
 use tract_onnx::tract_core::ops::math::{Add, Div, Max, Min, Mul, Sub};
 
 use super::clamp::Step;
@@ -76,6 +77,15 @@ pub(super) fn values(tensor: &Tensor) -> Option<&[f32]> {
 pub(super) fn uniform(tensor: &Tensor) -> Option<f32> {
     let (first, rest) = values(tensor)?.split_first()?;
     rest.iter().all(|v| v == first).then_some(*first)
+}
+
+/// What `node` is PReLU of, and the slopes: tract writes it as `if 0 > x { x · slopes } else { x }`.
+pub(super) fn prelu(model: &TypedModel, node: usize) -> Option<(OutletId, Arc<Tensor>)> {
+    let [test, product, input] = *model.node(node).inputs.as_slice() else { return None };
+    let [zero, tested] = binary::<CompGT>(model, test)?;
+    let (factor, slopes) = binary_with_constant::<Mul>(model, product)?;
+    let is_it = model.node(node).op_is::<Iff>() && uniform(constant(model, zero)?.as_ref()) == Some(0.0) && tested == input && factor == input;
+    is_it.then_some((input, slopes))
 }
 
 /// The arithmetic with one number that yields `wire`, and what it was done to.

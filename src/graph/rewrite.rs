@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::*;
 use super::block::{SeBlockInfo, number};
 use super::names::{ParameterNames, block_name, unique};
 use super::squeeze_excite::{Block, Residual, find_block, find_residual};
-use crate::kernels::{Excitation, Simd};
+use crate::kernels::{Excitation, Layers, Simd};
 use crate::ops::SqueezeExcite;
 
 /// Replaces every SE block of the decluttered `model` and appends its gates, `[N, C]`, to the model's outputs.
@@ -52,7 +52,9 @@ fn replace(model: &mut TypedModel, scale: usize, block: Block, residual: Option<
 
 /// Everything but name, stage and block.
 fn describe(block: &Block, fused_residual: bool) -> SeBlockInfo {
-    let (channels, squeezed) = (block.layers.expand_bias.len(), block.layers.reduce_bias.len());
+    let Layers { reduce, expand, .. } = &block.layers;
+    let channels = expand.bias.len();
+    let squeezed = reduce.as_ref().map_or(channels, |reduce| reduce.bias.len());
     SeBlockInfo {
         name: String::new(),
         stage: 0,
@@ -60,8 +62,9 @@ fn describe(block: &Block, fused_residual: bool) -> SeBlockInfo {
         channels,
         squeezed,
         reduction_ratio: channels as f32 / squeezed as f32,
-        activation: block.layers.activation,
-        gate: block.layers.gate,
+        layers: 1 + usize::from(reduce.is_some()),
+        activation: reduce.as_ref().map(|reduce| reduce.functions.clone()).unwrap_or_default(),
+        gate: expand.functions.clone(),
         height: block.height,
         width: block.width,
         fused_residual,

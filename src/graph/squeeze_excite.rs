@@ -1,18 +1,17 @@
-//! Recognising an SE block: `map · gate(expand(activation(reduce(mean(map)))))`, and what may be fused behind it.
+//! Recognising an SE block: `map · gate(expand(activation(reduce(mean(map)))))`, or with one layer, and what may be fused behind it.
 //!
-//! The block is matched from its last node backwards. What makes it one is checked, not assumed: the gates multiply the very tensor that was
-//! squeezed, one gate for each channel; the mean is over the two spatial axes; the weights are constants; and the constants inside activation
-//! and gate are those of the functions that the kernels compute.
+//! The block is matched from its last node backwards: functions, a layer, functions, and so on. What makes it one is checked, not assumed: the gates
+//! multiply the very tensor that was squeezed, one gate for each channel; the mean is over the two spatial axes; and the weights are constants.
+//! Between mean, layers and gate stands [any function of one number](super::functions) that the kernels compute.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
-use tract_onnx::tract_core::ops::nn::{HardSwish, Sigmoid, Silu};
 
-use super::clamp::{Clamp, Step, clamp};
-use super::linear::{Linear, linear};
-use super::pattern::{binary, binary_with_constant, element_wise, shape, through_unit_axes, uniform, values};
+use super::functions::{Applied, applied, last_applied};
+use super::linear::{ChannelAffine, Linear, normalised_linear};
+use super::pattern::{binary, binary_with_constant, shape, through_unit_axes, uniform, values};
 use super::squeeze::squeezed_map;
-use crate::kernels::{Activation, Gate, Layers, Rectify};
+use crate::kernels::{Function, Functions, Layer, Layers, Rectify};
 
 /// An SE block in a model.
 #[derive(Debug)]
@@ -44,66 +43,77 @@ pub(super) fn find_block(model: &TypedModel, scale: usize) -> Option<Block> {
 fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
     let shape = shape(model, map)?;
     let [batch @ .., channels, height, width] = shape.as_slice() else { return None };
-    let images: usize = batch.iter().product();
+    let (images, channels): (usize, _) = (batch.iter().product(), *channels);
     gates_each_channel(model, gates, &shape)?;
-    let (gate, bias, wire) = gate(model, gates)?;
-    let expand = linear(model, wire, images, *channels)?.shifted(bias);
-    let squeezed = expand.weights.len() / (*channels).max(1);
-    let (activation, bias, wire) = activation(model, expand.input)?;
-    let reduce = linear(model, wire, images, squeezed)?.shifted(bias);
-    let squeezed_map = squeezed_map(model, reduce.input)?;
-    let is_same = through_unit_axes(model, squeezed_map) == through_unit_axes(model, map);
-    let nodes = [through_unit_axes(model, reduce.input).node, through_unit_axes(model, gates).node, reduce.node, expand.node];
-    let layers = layers(reduce, expand, activation, gate)?;
-    is_same.then_some(Block { map, height: *height, width: *width, layers, nodes })
+    let is_squeeze = |wire| squeezed_map(model, wire).is_some_and(|squeezed| through_unit_axes(model, squeezed) == through_unit_axes(model, map));
+    let (gate, expand) = layer(model, gates, images, channels)?;
+    // Without a function behind them, the layers scale the map by whatever they yield: nothing gates it.
+    gate.list().iter().find(|function| !matches!(function, Function::Affine { .. }))?;
+    let (before, squeeze, reduce, expand) = match squeeze_before(model, expand.input, channels, is_squeeze) {
+        Some((before, squeeze)) => (before, squeeze, None, expand),
+        None => {
+            let squeezed = expand.weights.len() / channels.max(1);
+            let (activation, reduce) = layer(model, expand.input, images, squeezed)?;
+            let (before, squeeze) = squeeze_before(model, reduce.input, channels, is_squeeze)?;
+            let (activation, expand) = take_in(expand, activation)?;
+            (before, squeeze, Some((activation, reduce)), expand)
+        }
+    };
+    let first = reduce.as_ref().map_or(expand.node, |(_, reduce)| reduce.node);
+    let nodes = [squeeze.node, through_unit_axes(model, gates).node, first, expand.node];
+    let reduce = match reduce {
+        Some((activation, reduce)) => Some(stored(reduce, activation)?),
+        None => None,
+    };
+    let layers = Layers { before, reduce, expand: stored(expand, gate)? };
+    Some(Block { map, height: *height, width: *width, layers, nodes })
+}
+
+/// The layer of `outputs` outputs that yields `wire`, and the functions that follow it.
+fn layer(model: &TypedModel, wire: OutletId, images: usize, outputs: usize) -> Option<(Functions, Linear)> {
+    let Applied { functions, input } = applied(model, wire, outputs);
+    let layer = normalised_linear(model, input, images, outputs)?;
+    // Arithmetic directly behind a layer is a part of the layer.
+    match functions.list().split_first() {
+        Some((Function::Affine { scale, shift }, rest)) => {
+            let affine = ChannelAffine::uniform(*scale, *shift, outputs);
+            Some((Functions::new(rest.iter().cloned()), layer.then(&affine)?))
+        }
+        _ => Some((functions, layer)),
+    }
+}
+
+/// The layer `expand` with the arithmetic at the end of `activation`, if there is any, and the rest of `activation`.
+fn take_in(expand: Linear, activation: Functions) -> Option<(Functions, Linear)> {
+    match activation.list().split_last() {
+        Some((Function::Affine { scale, shift }, rest)) => {
+            let inputs = expand.weights.len().checked_div(expand.bias.len())?;
+            let affine = ChannelAffine::uniform(*scale, *shift, inputs);
+            Some((Functions::new(rest.iter().cloned()), expand.behind(&affine)?))
+        }
+        _ => Some((activation, expand)),
+    }
+}
+
+/// The means from which functions lead to `wire`, and the functions.
+fn squeeze_before(model: &TypedModel, wire: OutletId, channels: usize, is_squeeze: impl Fn(OutletId) -> bool) -> Option<(Functions, OutletId)> {
+    let (mut wire, mut backwards) = (through_unit_axes(model, wire), vec![]);
+    while !is_squeeze(wire) {
+        let (functions, input) = last_applied(model, wire, channels)?;
+        backwards.push(functions);
+        wire = through_unit_axes(model, input);
+    }
+    Some((Functions::new(backwards.into_iter().rev().flatten()), wire))
+}
+
+fn stored(layer: Linear, functions: Functions) -> Option<Layer> {
+    Some(Layer { weights: values(&layer.weights)?.to_vec(), bias: layer.bias, functions })
 }
 
 /// `Some` when `gates` is `[…, C, 1, 1]` beside a map of `map`: one value for each image and channel.
 fn gates_each_channel(model: &TypedModel, gates: OutletId, map: &[usize]) -> Option<()> {
     let expected = map.iter().enumerate().map(|(axis, size)| if axis + 2 < map.len() { *size } else { 1 });
     shape(model, gates)?.into_iter().eq(expected).then_some(())
-}
-
-fn layers(reduce: Linear, expand: Linear, activation: Activation, gate: Gate) -> Option<Layers> {
-    let (reduce_weights, expand_weights) = (values(&reduce.weights)?.to_vec(), values(&expand.weights)?.to_vec());
-    Some(Layers { reduce: reduce_weights, reduce_bias: reduce.bias, expand: expand_weights, expand_bias: expand.bias, activation, gate })
-}
-
-/// The function that yields `wire`, a bias to add to its argument, and the argument.
-fn gate(model: &TypedModel, wire: OutletId) -> Option<(Gate, f32, OutletId)> {
-    if let Some(input) = element_wise::<Sigmoid>(model, through_unit_axes(model, wire)) {
-        return Some((Gate::Sigmoid, 0.0, input));
-    }
-    let (function, input) = clamp(model, wire);
-    Some((Gate::HardSigmoid, function.bias_against(Clamp::HARD_SIGMOID)?, input))
-}
-
-/// The function that yields `wire`, a bias to add to its argument, and the argument.
-fn activation(model: &TypedModel, wire: OutletId) -> Option<(Activation, f32, OutletId)> {
-    let wire = through_unit_axes(model, wire);
-    if let Some(input) = element_wise::<Silu>(model, wire) {
-        return Some((Activation::Silu, 0.0, input));
-    }
-    if let Some(input) = element_wise::<HardSwish>(model, wire).or_else(|| hard_swish(model, wire)) {
-        return Some((Activation::HardSwish, 0.0, input));
-    }
-    let (function, input) = clamp(model, wire);
-    Some((Activation::Relu, function.bias_against(Clamp::RELU)?, input))
-}
-
-/// The argument of a hard swish that is spelled out as `x · clamp(x + 3, 0, 6) / 6` or `x · hard_sigmoid(x)`.
-fn hard_swish(model: &TypedModel, wire: OutletId) -> Option<OutletId> {
-    let (outer, product) = clamp(model, wire);
-    let factor = outer.slope;
-    let [a, b] = binary::<Mul>(model, product)?;
-    if outer != (Clamp { slope: factor, ..Clamp::IDENTITY }) {
-        return None;
-    }
-    [(a, b), (b, a)].into_iter().find_map(|(x, factor_of_x)| {
-        let (inner, argument) = clamp(model, factor_of_x);
-        let bias = inner.then(Step::Multiply(factor))?.bias_against(Clamp::HARD_SIGMOID)?;
-        (bias == 0.0 && argument == through_unit_axes(model, x)).then_some(x)
-    })
 }
 
 /// The residual addition behind the node `scale`, when nothing else uses the node, and the ReLU behind that.

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, sigmoid};
 use tract_onnx::tract_core::ops::{binary::TypedBinOp, math};
 
 use super::{ParameterNames, SeBlockInfo, fuse_squeeze_excite};
-use crate::kernels::{Activation, Gate, Simd};
+use crate::kernels::{Function, Simd};
 
 /// How a block is spelled; the default is an ordinary one.
 #[derive(Clone)]
@@ -181,29 +181,29 @@ fn rewrite(form: &Form) -> Vec<SeBlockInfo> {
     blocks
 }
 
-fn assert_found(form: &Form, activation: Activation, gate: Gate) {
+fn assert_found(form: &Form, activation: Function, gate: Function) {
     let blocks = rewrite(form);
     assert_eq!(blocks.len(), 1);
     assert_eq!((blocks[0].channels, blocks[0].squeezed), (C, form.squeezed));
-    assert_eq!((blocks[0].activation, blocks[0].gate), (activation, gate));
+    assert_eq!((&blocks[0].activation, &blocks[0].gate), (&activation.into(), &gate.into()));
 }
 
 #[test]
 fn finds_an_ordinary_block_at_any_batch() {
     for batch in [1, 2, 6] {
-        assert_found(&Form { batch, ..Form::default() }, Activation::Relu, Gate::Sigmoid);
+        assert_found(&Form { batch, ..Form::default() }, Function::Relu, Function::Sigmoid);
     }
 }
 
 #[test]
 fn finds_a_mean_taken_axis_by_axis() {
-    assert_found(&Form { sums: vec![tvec!(3), tvec!(2)], ..Form::default() }, Activation::Relu, Gate::Sigmoid);
+    assert_found(&Form { sums: vec![tvec!(3), tvec!(2)], ..Form::default() }, Function::Relu, Function::Sigmoid);
 }
 
 #[test]
 fn finds_weights_that_lie_the_other_way_round() {
     for batch in [1, 2] {
-        assert_found(&Form { batch, inputs_first: true, ..Form::default() }, Activation::Relu, Gate::Sigmoid);
+        assert_found(&Form { batch, inputs_first: true, ..Form::default() }, Function::Relu, Function::Sigmoid);
     }
 }
 
@@ -211,14 +211,14 @@ fn finds_weights_that_lie_the_other_way_round() {
 fn finds_a_block_squeezed_to_one_channel_or_as_many_as_the_batch() {
     for squeezed in [1, 2] {
         for inputs_first in [false, true] {
-            assert_found(&Form { squeezed, inputs_first, ..Form::default() }, Activation::Relu, Gate::Sigmoid);
+            assert_found(&Form { squeezed, inputs_first, ..Form::default() }, Function::Relu, Function::Sigmoid);
         }
     }
 }
 
 #[test]
 fn tells_a_uniform_bias_from_the_activation() {
-    assert_found(&Form { uniform_bias: Some(0.25), ..Form::default() }, Activation::Relu, Gate::Sigmoid);
+    assert_found(&Form { uniform_bias: Some(0.25), ..Form::default() }, Function::Relu, Function::Sigmoid);
 }
 
 #[test]
@@ -227,21 +227,53 @@ fn finds_activations_and_gates_that_are_spelled_out() {
     let hard_swish: &[Op1] = &[Op1::Add(3.0), Op1::Max(0.0), Op1::Min(6.0), Op1::TimesStart, Op1::Mul(1.0 / 6.0)];
     let hard_swish_by_gate: &[Op1] = &[Op1::Mul(1.0 / 6.0), Op1::Add(0.5), Op1::Min(1.0), Op1::Max(0.0), Op1::TimesStart];
     let hard_sigmoid_by_six: &[Op1] = &[Op1::Add(3.0), Op1::Min(6.0), Op1::Max(0.0), Op1::Mul(1.0 / 6.0)];
-    for (spelling, activation) in [(silu, Activation::Silu), (hard_swish, Activation::HardSwish), (hard_swish_by_gate, Activation::HardSwish)] {
-        assert_found(&Form { activation: spelling, ..Form::default() }, activation, Gate::Sigmoid);
+    for (spelling, activation) in [(silu, Function::Silu), (hard_swish, Function::HardSwish), (hard_swish_by_gate, Function::HardSwish)] {
+        assert_found(&Form { activation: spelling, ..Form::default() }, activation, Function::Sigmoid);
     }
     for gate in [HARD_SIGMOID, hard_sigmoid_by_six] {
-        assert_found(&Form { gate, ..Form::default() }, Activation::Relu, Gate::HardSigmoid);
+        assert_found(&Form { gate, ..Form::default() }, Function::Relu, Function::HARD_SIGMOID);
+    }
+}
+
+/// The activation and the gate as they are written of the block that `form` has.
+fn functions_of(form: &Form) -> [String; 2] {
+    let blocks = rewrite(form);
+    let [block] = &blocks[..] else { panic!("{} blocks", blocks.len()) };
+    [block.activation.to_string(), block.gate.to_string()]
+}
+
+#[test]
+fn finds_blocks_with_any_function_of_one_number_between_the_layers() {
+    for (activation, text) in [
+        (&[][..], "identity"),
+        (&[Op1::Max(-0.1)], "clamp(-0.1, inf)"),
+        (&[Op1::Max(0.0), Op1::Min(6.0)], "relu6"),
+        (&[Op1::Add(3.0), Op1::Max(0.0), Op1::Min(6.0), Op1::TimesStart, Op1::Mul(0.2)], "hard_swish"),
+        (&[Op1::Add(3.0), Op1::Max(0.0), Op1::Min(6.0), Op1::Mul(1.0 / 6.0), Op1::TimesStart], "hard_swish"),
+        (&[Op1::Max(0.0), Op1::Sigmoid], "relu → sigmoid"),
+        (&[Op1::Max(0.0), Op1::Mul(-2.0), Op1::Sigmoid, Op1::Add(1.0)], "-2 · relu → sigmoid"),
+        (&[Op1::Mul(1.702), Op1::Sigmoid, Op1::TimesStart], "1.702 · x → silu"),
+    ] {
+        assert_eq!(functions_of(&Form { activation, ..Form::default() }), [text, "sigmoid"], "{text}");
+    }
+}
+
+#[test]
+fn finds_blocks_with_other_gates_than_sigmoids() {
+    for (gate, text) in [
+        (&[Op1::Mul(0.2), Op1::Add(0.5), Op1::Max(0.0), Op1::Min(1.0)][..], "hard_sigmoid(0.2, 0.5)"),
+        (&[Op1::Sigmoid, Op1::Mul(2.0)], "2 · sigmoid"),
+        (&[Op1::Sigmoid, Op1::Add(1.0)], "sigmoid + 1"),
+        (&[Op1::Max(-1.0), Op1::Min(1.0)], "clamp(-1, 1)"),
+        (&[Op1::Add(3.0), Op1::Max(0.0), Op1::Min(6.0)], "6 · hard_sigmoid"),
+        (&[Op1::Max(0.0)], "relu"),
+    ] {
+        assert_eq!(functions_of(&Form { gate, ..Form::default() }), ["relu", text], "{text}");
     }
 }
 
 #[test]
 fn leaves_alone_what_differs_in_one_thing() {
-    let leaky: &[Op1] = &[Op1::Max(-0.1)];
-    let relu6: &[Op1] = &[Op1::Max(0.0), Op1::Min(6.0)];
-    let keras_hard_sigmoid: &[Op1] = &[Op1::Mul(0.2), Op1::Add(0.5), Op1::Max(0.0), Op1::Min(1.0)];
-    let doubled: &[Op1] = &[Op1::Sigmoid, Op1::Mul(2.0)];
-    let wider_swish: &[Op1] = &[Op1::Add(3.0), Op1::Max(0.0), Op1::Min(6.0), Op1::TimesStart, Op1::Mul(0.2)];
     let form = Form::default;
     let strangers = [
         ("a sum instead of a mean", Form { mean: 1.0, ..form() }),
@@ -249,13 +281,9 @@ fn leaves_alone_what_differs_in_one_thing() {
         ("a mean over the batch too", Form { sums: vec![tvec!(0, 2, 3)], ..form() }),
         ("gates for another tensor", Form { foreign: true, ..form() }),
         ("gates for rows", Form { rows: true, ..form() }),
-        ("a maximum that is no ReLU", Form { activation: leaky, ..form() }),
-        ("a ReLU6", Form { activation: relu6, ..form() }),
-        ("another hard sigmoid", Form { gate: keras_hard_sigmoid, ..form() }),
-        ("a gate up to 2", Form { gate: doubled, ..form() }),
-        ("another hard swish", Form { activation: wider_swish, ..form() }),
-        ("no activation", Form { activation: &[], ..form() }),
         ("no gate", Form { gate: &[], ..form() }),
+        ("a product instead of a gate", Form { gate: &[Op1::Mul(2.0), Op1::Add(1.0)], ..form() }),
+        ("an activation that is no function of one number", Form { activation: &[Op1::Sigmoid, Op1::TimesStart, Op1::TimesStart], ..form() }),
     ];
     for (what, form) in strangers {
         assert!(rewrite(&form).is_empty(), "{what}");

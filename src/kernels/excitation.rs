@@ -1,60 +1,67 @@
-//! The two fully connected layers of an SE block, checked and packed for the kernels.
+//! The fully connected layers of an SE block, checked and packed for the kernels.
 
+use super::function::Functions;
 use super::maps::{Linear, Nonlinearity, SizeError};
-use serde::{Deserialize, Serialize};
 
-/// The function between the two fully connected layers of an excitation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// `max(x, 0)`
-    Relu,
-    /// `x · sigmoid(x)`
-    Silu,
-    /// `x · clamp(x/6 + 1/2, 0, 1)` (Howard et al., arXiv 1905.02244, section 5.2)
-    HardSwish,
-}
-
-/// The function that ends an excitation; its range is 0..=1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gate {
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// `clamp(x/6 + 1/2, 0, 1)`
-    HardSigmoid,
-}
-
-/// The two fully connected layers of one SE block: `C → C/r → C`.
+/// The fully connected layers of one SE block: `C → C/r → C`, or `C → C` where there is only one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Excitation {
     channels: usize,
     squeezed: usize,
-    /// `[squeezed, channels]`
-    pub(super) reduce: Vec<f32>,
-    pub(super) reduce_bias: Vec<f32>,
+    pub(super) before: Functions,
+    /// `None` in a block of one layer, whose hidden values are its means.
+    pub(super) reduce: Option<Reduction>,
     /// `[squeezed, channels]`: transposed, so that the inner loop of both layers runs over the channels.
     pub(super) expand: Vec<f32>,
     pub(super) expand_bias: Vec<f32>,
-    pub(super) activation: Activation,
-    pub(super) gate: Gate,
+    pub(super) gate: After,
+}
+
+/// The first layer of two.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reduction {
+    /// `[squeezed, channels]`
+    pub(super) weights: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    pub(super) activation: After,
+}
+
+/// What follows a layer: a function that the kernels compute on vectors, and then others, one value at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct After {
+    pub(super) first: Nonlinearity,
+    pub(super) rest: Functions,
+}
+
+/// A fully connected layer as a network stores it.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// `[outputs, inputs]`, row-major.
+    pub weights: Vec<f32>,
+    /// `[outputs]`
+    pub bias: Vec<f32>,
+    /// What is done to every output.
+    pub functions: Functions,
 }
 
 /// The layers of an excitation as a network stores them; see [`Excitation::new`].
 #[derive(Debug, Clone)]
 pub struct Layers {
-    /// `[squeezed, channels]`, row-major.
-    pub reduce: Vec<f32>,
-    /// `[squeezed]`
-    pub reduce_bias: Vec<f32>,
-    /// `[channels, squeezed]`, row-major.
-    pub expand: Vec<f32>,
-    /// `[channels]`
-    pub expand_bias: Vec<f32>,
-    /// Between the layers.
-    pub activation: Activation,
-    /// After the layers.
-    pub gate: Gate,
+    /// What is done to every mean before the first layer.
+    pub before: Functions,
+    /// `C → C/r` and the activation; `None` where there is only one layer.
+    pub reduce: Option<Layer>,
+    /// `C/r → C`, or `C → C` where it is the only one, and the gate.
+    pub expand: Layer,
+}
+
+/// An excitation layer by layer, each of which threads can share out.
+#[derive(Debug)]
+pub struct Layered {
+    /// What is done to every mean before the first layer.
+    pub before: Functions,
+    /// One or two, each with what is still to be done to its outputs.
+    pub layers: Vec<(Linear, Functions)>,
 }
 
 /// The weights' lengths do not belong together.
@@ -73,41 +80,35 @@ impl Excitation {
     /// Packs the layers for the kernels; the biases' lengths say the number of channels and of squeezed channels.
     ///
     /// # Errors
-    /// [`ShapeMismatch`] when the weights' lengths are not the product of both.
+    /// [`ShapeMismatch`] when the weights' lengths are not the product of both, or functions of their own for each channel are not as many.
     pub fn new(layers: Layers) -> Result<Self, ShapeMismatch> {
-        let (channels, squeezed) = (layers.expand_bias.len(), layers.reduce_bias.len());
+        let Layers { before, reduce, expand } = layers;
+        let channels = expand.bias.len();
+        let squeezed = reduce.as_ref().map_or(channels, |reduce| reduce.bias.len());
         let weights = channels.checked_mul(squeezed);
-        if weights != Some(layers.reduce.len()) || weights != Some(layers.expand.len()) {
-            return Err(ShapeMismatch { channels, squeezed, reduce: layers.reduce.len(), expand: layers.expand.len() });
+        let reduce_weights = reduce.as_ref().map(|reduce| reduce.weights.len());
+        let fits = |functions: &Functions, values: usize| functions.channels().is_none_or(|channels| channels == values);
+        let functions_fit =
+            fits(&before, channels) && fits(&expand.functions, channels) && reduce.as_ref().is_none_or(|reduce| fits(&reduce.functions, squeezed));
+        if weights != Some(expand.weights.len()) || reduce_weights.is_some_and(|reduce| weights != Some(reduce)) || !functions_fit {
+            return Err(ShapeMismatch { channels, squeezed, reduce: reduce_weights.unwrap_or(0), expand: expand.weights.len() });
         }
-        Ok(Self {
-            channels,
-            squeezed,
-            reduce: layers.reduce,
-            reduce_bias: layers.reduce_bias,
-            expand: transpose(&layers.expand, squeezed),
-            expand_bias: layers.expand_bias,
-            activation: layers.activation,
-            gate: layers.gate,
-        })
+        let reduce = reduce.map(|Layer { weights, bias, functions }| Reduction { weights, bias, activation: After::new(functions) });
+        let (weights, gate) = (transpose(&expand.weights, squeezed), After::new(expand.functions));
+        Ok(Self { channels, squeezed, before, reduce, expand: weights, expand_bias: expand.bias, gate })
     }
 
-    /// The two layers, each by itself, as threads share them out.
+    /// The layers, each by itself, as threads share them out.
     ///
     /// # Errors
     /// [`SizeError`] when there are no channels, or none are left between the layers.
-    pub fn layers(&self) -> Result<[Linear; 2], SizeError> {
-        let activation = match self.activation {
-            Activation::Relu => Nonlinearity::RELU,
-            Activation::Silu => Nonlinearity::Silu,
-            Activation::HardSwish => Nonlinearity::HardSwish,
+    pub fn layers(&self) -> Result<Layered, SizeError> {
+        let layer = |weights: Vec<f32>, bias: &[f32], after: &After| {
+            Linear::new(weights, bias.to_vec(), after.first).map(|linear| (linear, after.rest.clone()))
         };
-        let gate = match self.gate {
-            Gate::Sigmoid => Nonlinearity::Sigmoid,
-            Gate::HardSigmoid => Nonlinearity::HardSigmoid,
-        };
-        let expand = transpose(&self.expand, self.channels);
-        Ok([Linear::new(self.reduce.clone(), self.reduce_bias.clone(), activation)?, Linear::new(expand, self.expand_bias.clone(), gate)?])
+        let reduce = self.reduce.as_ref().map(|reduce| layer(reduce.weights.clone(), &reduce.bias, &reduce.activation));
+        let expand = layer(transpose(&self.expand, self.channels), &self.expand_bias, &self.gate);
+        Ok(Layered { before: self.before.clone(), layers: reduce.into_iter().chain([expand]).collect::<Result<_, _>>()? })
     }
 
     /// C
@@ -115,9 +116,16 @@ impl Excitation {
         self.channels
     }
 
-    /// C/r
+    /// C/r, or C in a block of one layer.
     pub fn squeezed(&self) -> usize {
         self.squeezed
+    }
+}
+
+impl After {
+    fn new(functions: Functions) -> Self {
+        let (first, rest) = functions.split();
+        Self { first, rest }
     }
 }
 
@@ -129,16 +137,20 @@ fn transpose(matrix: &[f32], columns: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Function;
 
     fn layers(channels: usize, squeezed: usize) -> Layers {
+        let reduce = Layer { weights: vec![0.0; channels * squeezed], bias: vec![0.0; squeezed], functions: Function::Relu.into() };
+        let weights = (0..channels * squeezed).map(|index| index as f32).collect();
         Layers {
-            reduce: vec![0.0; channels * squeezed],
-            reduce_bias: vec![0.0; squeezed],
-            expand: (0..channels * squeezed).map(|index| index as f32).collect(),
-            expand_bias: vec![0.0; channels],
-            activation: Activation::Relu,
-            gate: Gate::Sigmoid,
+            before: Functions::default(),
+            reduce: Some(reduce),
+            expand: Layer { weights, bias: vec![0.0; channels], functions: Function::Sigmoid.into() },
         }
+    }
+
+    fn reduction(layers: &mut Layers) -> &mut Layer {
+        layers.reduce.as_mut().expect("there are two layers")
     }
 
     #[test]
@@ -156,17 +168,35 @@ mod tests {
     #[test]
     fn gives_the_layers_back_as_they_came() {
         let excitation = Excitation::new(layers(3, 2)).expect("the lengths belong together");
-        let [reduce, expand] = excitation.layers().expect("there are channels");
+        let layers = excitation.layers().expect("there are channels").layers;
+        let [(reduce, _), (expand, _)] = &layers[..] else { panic!("{layers:?}") };
         assert_eq!((reduce.products(), reduce.outputs(), expand.outputs()), (6, 2, 3));
         assert_eq!(expand.weights[..], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
+    fn one_layer_is_square() {
+        let one = |channels| Layers { reduce: None, ..layers(channels, 3) };
+        assert!(Excitation::new(one(4)).is_err());
+        let excitation = Excitation::new(one(3)).expect("three times three");
+        assert_eq!((excitation.squeezed(), excitation.layers().expect("there are channels").layers.len()), (3, 1));
+    }
+
+    #[test]
+    fn rejects_slopes_of_another_number_than_the_channels() {
+        let mut layers = layers(6, 2);
+        reduction(&mut layers).functions = Function::Prelu { slopes: vec![0.5; 3] }.into();
+        assert!(Excitation::new(layers.clone()).is_err());
+        reduction(&mut layers).functions = Function::Prelu { slopes: vec![0.5; 2] }.into();
+        assert!(Excitation::new(layers).is_ok());
+    }
+
+    #[test]
     fn rejects_weights_of_another_length_than_the_biases_say() {
         let mut short_reduce = layers(6, 2);
-        short_reduce.reduce.pop();
+        reduction(&mut short_reduce).weights.pop();
         let mut long_expand = layers(6, 2);
-        long_expand.expand.push(0.0);
+        long_expand.expand.weights.push(0.0);
         let error = Excitation::new(short_reduce).expect_err("one weight is missing");
         assert_eq!(error.to_string(), "excitation of 6 channels squeezed to 2 has weights of 11 and 12 values, expected 6·2 of each");
         assert!(Excitation::new(long_expand).is_err());

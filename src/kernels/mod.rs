@@ -8,6 +8,7 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod excitation;
+mod function;
 mod level;
 pub mod maps;
 #[cfg(test)]
@@ -18,7 +19,8 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub use excitation::{Activation, Excitation, Gate, Layers, ShapeMismatch};
+pub use excitation::{Excitation, Layer, Layered, Layers, ShapeMismatch};
+pub use function::{Function, Functions};
 pub use level::{Level, Simd, UnsupportedLevel};
 
 /// What follows the residual addition in [`scale`].
@@ -33,6 +35,7 @@ pub enum Rectify {
 /// What every instruction set implements; the lengths have been checked.
 trait Kernels: maps::MapKernels {
     fn squeeze(&self, map: &[f32], positions: usize, means: &mut [f32]);
+    /// Without what is done to the means before the first layer, and of the gate its first function only.
     fn excite(&self, excitation: &Excitation, means: &[f32], gates: &mut [f32]);
     fn scale(&self, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>);
 }
@@ -49,10 +52,12 @@ pub fn squeeze(simd: Simd, map: &[f32], positions: usize, means: &mut [f32]) {
     simd.kernels().squeeze(map, positions, means);
 }
 
-/// The gate of every channel: `gate(expand · activation(reduce · means + reduce_bias) + expand_bias)`; `means` and `gates` are `[C]`.
+/// The gate of every channel: `gate(expand · activation(reduce · before(means) + reduce_bias) + expand_bias)`, or, in a block of one layer,
+/// `gate(expand · before(means) + expand_bias)`; `means` and `gates` are `[C]`.
 ///
-/// Gates are in 0..=1, or NaN. Every sum of products is within 2e-6 of the exact one, relative to the sum of the absolute products; then every
-/// hard sigmoid is within 2.5e-7 of the exact one, and every sigmoid within 5e-7 relative to it. Allocates nothing.
+/// Gates have the range of the block's gate function, 0..=1 for sigmoids, or are NaN. Every sum of products is within 2e-6 of the exact one, relative
+/// to the sum of the absolute products; then every hard sigmoid is within 2.5e-7 of the exact one, and every sigmoid within 5e-7 relative to it.
+/// Allocates nothing, unless something is done to the means before the first layer.
 ///
 /// # Panics
 /// When `means` or `gates` does not hold [`Excitation::channels`] values.
@@ -60,7 +65,14 @@ pub fn excite(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f
     let channels = excitation.channels();
     assert_eq!(means.len(), channels, "{} means for {channels} channels", means.len());
     assert_eq!(gates.len(), channels, "{} gates for {channels} channels", gates.len());
-    simd.kernels().excite(excitation, means, gates);
+    if excitation.before.is_empty() {
+        simd.kernels().excite(excitation, means, gates);
+    } else {
+        let mut means = means.to_vec();
+        excitation.before.apply(&mut means, 0);
+        simd.kernels().excite(excitation, &means, gates);
+    }
+    excitation.gate.rest.apply(gates, 0);
 }
 
 /// `map = from · gate`, or `rectify(from · gate + shortcut)`, in one pass over memory; where `from` is `None`, it is `map` itself.

@@ -145,12 +145,41 @@ fn squeezes_a_large_map_as_exactly_as_a_small_one(simd: Simd) {
     assert!(close(mean[0], f64::from(0.1f32), SQUEEZE_TOLERANCE * 0.1), "{} for 0.1", mean[0]);
 }
 
+/// What stands between the layers of networks: functions of at most the slope 1.5.
+fn activations() -> Vec<Functions> {
+    let single = [Function::Relu, Function::Silu, Function::HardSwish, Function::Gelu, Function::GeluTanh, Function::Mish, Function::Tanh];
+    let with_numbers = [
+        Function::LeakyRelu { slope: 0.1 },
+        Function::Clamp { min: 0.0, max: 6.0 },
+        Function::Elu { alpha: 1.0 },
+        Function::Affine { scale: 1.0, shift: -0.5 },
+    ];
+    let several = Functions::new([Function::Relu, Function::Tanh, Function::Affine { scale: 1.5, shift: 0.25 }]);
+    single.into_iter().chain(with_numbers).map(Functions::from).chain([several, Functions::default()]).collect()
+}
+
+/// Functions of at most the slope 1 that end a block.
+fn gate_functions() -> Vec<Functions> {
+    let affine = |scale, shift| Function::Affine { scale, shift };
+    vec![
+        Function::Sigmoid.into(),
+        Function::HARD_SIGMOID.into(),
+        Function::HardSigmoid { slope: 0.2, offset: 0.5 }.into(),
+        Functions::new([Function::Sigmoid, affine(2.0, 0.0)]),
+        Functions::new([Function::Tanh, affine(1.0, 1.0)]),
+        Function::Clamp { min: -1.0, max: 1.0 }.into(),
+        Functions::default(),
+    ]
+}
+
 /// Layers with weights as networks have them, and means to excite.
 fn blocks() -> impl Strategy<Value = (Layers, Vec<f32>)> {
     let sizes = prop_oneof![4 => (0..70usize, 0..20usize), 1 => (200..600usize, 10..40usize)];
-    let activation = prop::sample::select(vec![Activation::Relu, Activation::Silu, Activation::HardSwish]);
-    let gate = prop::sample::select(vec![Gate::Sigmoid, Gate::HardSigmoid]);
-    (sizes, activation, gate).prop_flat_map(|((channels, squeezed), activation, gate)| {
+    let before = prop::sample::select(vec![Functions::default(), Functions::new([Function::Tanh, Function::Affine { scale: 2.0, shift: 0.5 }])]);
+    let functions = (before, prop::option::weighted(0.8, prop::sample::select(activations())), prop::sample::select(gate_functions()));
+    (sizes, functions).prop_flat_map(|((channels, squeezed), (before, activation, gate))| {
+        // Half of all blocks of one layer are small enough to be as fast.
+        let (channels, squeezed) = if activation.is_some() { (channels, squeezed) } else { (channels.min(150), channels.min(150)) };
         let layers = (
             vec(-0.5..0.5f32, channels * squeezed),
             vec(-1.0..1.0f32, squeezed),
@@ -158,51 +187,89 @@ fn blocks() -> impl Strategy<Value = (Layers, Vec<f32>)> {
             vec(-4.0..4.0f32, channels),
         )
             .prop_map(move |(reduce, reduce_bias, expand, expand_bias)| Layers {
-                reduce,
-                reduce_bias,
-                expand,
-                expand_bias,
-                activation,
-                gate,
+                before: before.clone(),
+                reduce: activation.clone().map(|functions| Layer { weights: reduce, bias: reduce_bias, functions }),
+                expand: Layer { weights: expand, bias: expand_bias, functions: gate.clone() },
             });
         (layers, vec(-4.0..4.0f32, channels))
     })
 }
 
+/// A function by its definition, in `f64`.
+fn defined(function: &Function, x: f64, channel: usize) -> f64 {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let leaky_relu = |slope: f32| if x < 0.0 { f64::from(slope) * x } else { x };
+    match function {
+        Function::Relu => x.max(0.0),
+        Function::LeakyRelu { slope } => leaky_relu(*slope),
+        Function::Prelu { slopes } => leaky_relu(slopes[channel]),
+        Function::Clamp { min, max } => x.clamp(f64::from(*min), f64::from(*max)),
+        Function::Affine { scale, shift } => f64::from(*scale) * x + f64::from(*shift),
+        Function::Sigmoid => sigmoid(x),
+        Function::HardSigmoid { slope, offset } => (f64::from(*slope) * x + f64::from(*offset)).clamp(0.0, 1.0),
+        Function::Tanh => x.tanh(),
+        Function::Silu => x * sigmoid(x),
+        Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        Function::Gelu => x * 0.5 * (1.0 + libm::erf(x / 2f64.sqrt())),
+        Function::GeluTanh => x * 0.5 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
+        Function::Mish => x * x.exp().ln_1p().tanh(),
+        Function::Elu { alpha } => {
+            if x < 0.0 {
+                f64::from(*alpha) * x.exp_m1()
+            } else {
+                x
+            }
+        }
+    }
+}
+
+/// Of every value `x` and how far rounding may move it: both behind `functions`, none of which is steeper than 2.
+fn apply_defined(functions: &Functions, values: Vec<(f64, f64)>, own: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+    let of = |(channel, (x, doubt)): (usize, (f64, f64))| {
+        let steepness = functions.list().iter().map(|function| {
+            if *function == Function::Sigmoid {
+                0.25
+            } else if matches!(function, Function::Affine { .. }) {
+                2.0
+            } else {
+                1.5
+            }
+        });
+        let value = functions.list().iter().fold(x, |x, function| defined(function, x, channel));
+        (value, steepness.product::<f64>() * doubt + own(value))
+    };
+    values.into_iter().enumerate().map(of).collect()
+}
+
 /// The gate of every channel by the definition, in `f64`, and how far rounding may move it.
 fn defined_gates(layers: &Layers, means: &[f32]) -> Vec<(f64, f64)> {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let hard_sigmoid = |x: f64| (x / 6.0 + 0.5).clamp(0.0, 1.0);
-    let products = |weights: &[f32], bias: f32, inputs: &[(f64, f64)]| {
-        let start = (f64::from(bias), EXCITE_SUM_TOLERANCE * f64::from(bias.abs()));
-        weights.iter().zip(inputs).fold(start, |(sum, doubt), (weight, (input, input_doubt))| {
-            let product = f64::from(*weight) * input;
-            (sum + product, doubt + EXCITE_SUM_TOLERANCE * product.abs() + f64::from(weight.abs()) * input_doubt)
-        })
+    let connect = |layer: &Layer, inputs: &[(f64, f64)]| {
+        let of = |(output, bias): (usize, &f32)| {
+            let start = (f64::from(*bias), EXCITE_SUM_TOLERANCE * f64::from(bias.abs()));
+            let weights = &layer.weights[output * inputs.len()..][..inputs.len()];
+            weights.iter().zip(inputs).fold(start, |(sum, doubt), (weight, (input, input_doubt))| {
+                let product = f64::from(*weight) * input;
+                (sum + product, doubt + EXCITE_SUM_TOLERANCE * product.abs() + f64::from(weight.abs()) * input_doubt)
+            })
+        };
+        layer.bias.iter().enumerate().map(of).collect::<Vec<_>>()
     };
-    let (channels, squeezed) = (means.len(), layers.reduce_bias.len());
-    let means: Vec<_> = means.iter().map(|mean| (f64::from(*mean), 0.0)).collect();
-    let hidden: Vec<_> = (0..squeezed)
-        .map(|unit| {
-            let (sum, doubt) = products(&layers.reduce[unit * channels..][..channels], layers.reduce_bias[unit], &means);
-            let value = match layers.activation {
-                Activation::Relu => sum.max(0.0),
-                Activation::Silu => sum * sigmoid(sum),
-                Activation::HardSwish => sum * hard_sigmoid(sum),
-            };
-            (value, 1.5 * doubt + 1e-6 * value.abs()) // no activation is steeper than 1.5
-        })
-        .collect();
-    (0..channels)
-        .map(|channel| {
-            let (sum, doubt) = products(&layers.expand[channel * squeezed..][..squeezed], layers.expand_bias[channel], &hidden);
-            let (gate, tolerance) = match layers.gate {
-                Gate::Sigmoid => (sigmoid(sum), GATE_TOLERANCE * sigmoid(sum)),
-                Gate::HardSigmoid => (hard_sigmoid(sum), HARD_GATE_TOLERANCE),
-            };
-            (gate, 0.25 * doubt + tolerance) // no gate is steeper than 1/4
-        })
-        .collect()
+    let means =
+        apply_defined(
+            &layers.before,
+            means.iter().map(|mean| (f64::from(*mean), 0.0)).collect(),
+            |_| if layers.before.is_empty() { 0.0 } else { 5e-7 },
+        );
+    let hidden = match &layers.reduce {
+        None => means,
+        Some(reduce) => apply_defined(&reduce.functions, connect(reduce, &means), |value| 1e-6 * value.abs().max(0.5)),
+    };
+    let own = |gate: f64| match layers.expand.functions.list() {
+        [Function::Sigmoid] => GATE_TOLERANCE * gate,
+        [function] if *function == Function::HARD_SIGMOID => HARD_GATE_TOLERANCE,
+        _ => 1e-6 * gate.abs().max(1.0),
+    };
+    apply_defined(&layers.expand.functions, connect(&layers.expand, &hidden), own)
 }
 
 fn excites_within_the_stated_tolerance(simd: Simd) {
@@ -220,17 +287,22 @@ fn excites_within_the_stated_tolerance(simd: Simd) {
 }
 
 /// The gates of `inputs` alone: a block without hidden units.
-fn open_gates(simd: Simd, gate: Gate, inputs: &[f32]) -> Vec<f32> {
-    let layers = Layers { reduce: vec![], reduce_bias: vec![], expand: vec![], expand_bias: inputs.to_vec(), activation: Activation::Relu, gate };
-    let excitation = Excitation::new(layers).expect("the lengths belong together");
+fn open_gates(simd: Simd, gate: Functions, inputs: &[f32]) -> Vec<f32> {
+    let excitation = without_hidden_units(gate, inputs);
     let mut gates = vec![f32::NAN; inputs.len()];
     excite(simd, &excitation, &vec![0.0; inputs.len()], &mut gates);
     gates
 }
 
+fn without_hidden_units(gate: Functions, inputs: &[f32]) -> Excitation {
+    let reduce = Some(Layer { weights: vec![], bias: vec![], functions: Function::Relu.into() });
+    let layers = Layers { before: Functions::default(), reduce, expand: Layer { weights: vec![], bias: inputs.to_vec(), functions: gate } };
+    Excitation::new(layers).expect("the lengths belong together")
+}
+
 fn opens_sigmoid_gates_within_the_stated_tolerance(simd: Simd) {
     let inputs: Vec<f32> = (-87_000..=104_000).map(|thousandth| thousandth as f32 / 1000.0).collect();
-    for (x, gate) in inputs.iter().zip(open_gates(simd, Gate::Sigmoid, &inputs)) {
+    for (x, gate) in inputs.iter().zip(open_gates(simd, Function::Sigmoid.into(), &inputs)) {
         let expected = 1.0 / (1.0 + (-f64::from(*x)).exp());
         assert!(close(gate, expected, GATE_TOLERANCE * expected), "sigmoid({x}) is {gate} for {expected}");
     }
@@ -238,8 +310,8 @@ fn opens_sigmoid_gates_within_the_stated_tolerance(simd: Simd) {
 
 fn closes_and_opens_gates_at_the_infinities(simd: Simd) {
     let inputs = [f32::NEG_INFINITY, -1e30, -200.0, 200.0, 1e30, f32::INFINITY, 0.0, -0.0];
-    for gate in [Gate::Sigmoid, Gate::HardSigmoid] {
-        assert_eq!(open_gates(simd, gate, &inputs), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.5], "{gate:?}");
+    for gate in [Function::Sigmoid, Function::HARD_SIGMOID] {
+        assert_eq!(open_gates(simd, gate.clone().into(), &inputs), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.5], "{gate:?}");
     }
 }
 
@@ -301,23 +373,21 @@ fn lets_nan_and_infinities_through(simd: Simd) {
 }
 
 fn lets_nan_through_every_activation_and_gate(simd: Simd) {
-    for activation in [Activation::Relu, Activation::Silu, Activation::HardSwish] {
-        for gate in [Gate::Sigmoid, Gate::HardSigmoid] {
+    for activation in activations() {
+        for gate in gate_functions() {
             for (channels, poisoned) in [(1, 0), (19, 3), (19, 18), (33, 16)] {
-                let layers = Layers {
-                    reduce: vec![0.25; channels * 9],
-                    reduce_bias: vec![0.0; 9],
-                    expand: vec![0.25; channels * 9],
-                    expand_bias: vec![0.0; channels],
-                    activation,
-                    gate,
+                let layer = |outputs: usize, functions: &Functions| Layer {
+                    weights: vec![0.25; channels * 9],
+                    bias: vec![0.0; outputs],
+                    functions: functions.clone(),
                 };
+                let layers = Layers { before: Functions::default(), reduce: Some(layer(9, &activation)), expand: layer(channels, &gate) };
                 let excitation = Excitation::new(layers).expect("the lengths belong together");
                 let mut means = vec![0.5; channels];
                 means[poisoned] = f32::NAN;
                 let mut gates = vec![0.0; channels];
                 excite(simd, &excitation, &means, &mut gates);
-                assert!(gates.iter().all(|gate| gate.is_nan()), "{activation:?}, {gate:?}: {gates:?}");
+                assert!(gates.iter().all(|gate| gate.is_nan()), "{activation}, {gate}: {gates:?}");
             }
         }
     }
@@ -332,7 +402,7 @@ fn accepts_maps_without_channels_or_positions(simd: Simd) {
     scale(simd, &mut [], Some(&[]), 49, &[], None);
     scale(simd, &mut [], None, 0, &[0.5; 3], Some((&[], Rectify::Relu)));
     scale(simd, &mut [], Some(&[]), 49, &[], Some((&[], Rectify::Relu)));
-    assert!(open_gates(simd, Gate::Sigmoid, &[]).is_empty());
+    assert!(open_gates(simd, Function::Sigmoid.into(), &[]).is_empty());
 }
 
 #[test]
@@ -356,8 +426,6 @@ fn panics_when_the_map_to_read_is_shorter_than_the_one_to_write() {
 #[test]
 #[should_panic(expected = "2 means for 3 channels")]
 fn panics_when_the_means_are_not_the_excitations() {
-    let layers =
-        Layers { reduce: vec![], reduce_bias: vec![], expand: vec![], expand_bias: vec![0.0; 3], activation: Activation::Relu, gate: Gate::Sigmoid };
-    let excitation = Excitation::new(layers).expect("the lengths belong together");
+    let excitation = without_hidden_units(Function::Sigmoid.into(), &[0.0; 3]);
     excite(scalar(), &excitation, &[0.0; 2], &mut [0.0; 3]);
 }

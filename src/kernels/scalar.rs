@@ -1,6 +1,6 @@
 //! The reference: plain Rust, what every other level is tested against.
 
-use super::{Activation, Excitation, Gate, Kernels, Rectify};
+use super::{Excitation, Kernels, Rectify};
 
 /// Needs no proof: every machine runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,17 +18,23 @@ impl Kernels for Scalar {
     fn excite(&self, excitation: &Excitation, means: &[f32], gates: &mut [f32]) {
         let channels = excitation.channels();
         gates.copy_from_slice(&excitation.expand_bias);
-        for (unit, bias) in excitation.reduce_bias.iter().enumerate() {
+        for unit in 0..excitation.squeezed() {
             let weights = unit * channels..(unit + 1) * channels;
-            let dot: f64 = excitation.reduce[weights.clone()].iter().zip(means).map(|(weight, mean)| f64::from(*weight) * f64::from(*mean)).sum();
-            let hidden = activate(excitation.activation, (dot + f64::from(*bias)) as f32);
+            let hidden = match &excitation.reduce {
+                None => means[unit],
+                Some(reduce) => {
+                    let products = reduce.weights[weights.clone()].iter().zip(means).map(|(weight, mean)| f64::from(*weight) * f64::from(*mean));
+                    let dot: f64 = products.sum();
+                    let mut hidden = [reduce.activation.first.apply((dot + f64::from(reduce.bias[unit])) as f32)];
+                    reduce.activation.rest.apply(&mut hidden, unit);
+                    hidden[0]
+                }
+            };
             for (gate, weight) in gates.iter_mut().zip(&excitation.expand[weights]) {
                 *gate += weight * hidden;
             }
         }
-        for gate in gates {
-            *gate = open(excitation.gate, *gate);
-        }
+        gates.iter_mut().for_each(|gate| *gate = excitation.gate.first.apply(*gate));
     }
 
     fn scale(&self, map: &mut [f32], from: Option<&[f32]>, positions: usize, gates: &[f32], shortcut: Option<(&[f32], Rectify)>) {
@@ -43,30 +49,7 @@ impl Kernels for Scalar {
     }
 }
 
-fn activate(activation: Activation, x: f32) -> f32 {
-    match activation {
-        Activation::Relu => relu(x),
-        Activation::Silu => x * sigmoid(x),
-        Activation::HardSwish => x * hard_sigmoid(x),
-    }
-}
-
-fn open(gate: Gate, x: f32) -> f32 {
-    match gate {
-        Gate::Sigmoid => sigmoid(x),
-        Gate::HardSigmoid => hard_sigmoid(x),
-    }
-}
-
 /// Unlike `f32::max`, lets NaN through: a network that diverged shall not look healthy.
 fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-fn hard_sigmoid(x: f32) -> f32 {
-    (x / 6.0 + 0.5).clamp(0.0, 1.0)
 }

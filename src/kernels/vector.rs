@@ -87,10 +87,10 @@ macro_rules! vector_kernels {
             }
             let (chunks, tail) = gates.as_chunks_mut();
             for gates in chunks {
-                store(gates, open(excitation.gate, load(gates)));
+                store(gates, apply(excitation.gate.first, load(gates)));
             }
             if !tail.is_empty() {
-                store_tail(tail, open(excitation.gate, load_tail(tail)));
+                store_tail(tail, apply(excitation.gate.first, load_tail(tail)));
             }
         }
 
@@ -100,12 +100,19 @@ macro_rules! vector_kernels {
         fn add_units<const N: usize>(excitation: &Excitation, first: usize, means: &[f32], gates: &mut [f32]) {
             let channels = excitation.channels();
             let weights = first * channels..(first + N) * channels;
-            let mut hidden = dots::<N>(&excitation.reduce[weights.clone()], means);
-            for (hidden, bias) in hidden.iter_mut().zip(&excitation.reduce_bias[first..]) {
-                *hidden += bias;
-            }
-            for hidden in hidden.chunks_mut(LANES) {
-                store_tail(hidden, activate(excitation.activation, load_tail(hidden)));
+            let mut hidden = [0.0; N];
+            match &excitation.reduce {
+                None => hidden.copy_from_slice(&means[first..first + N]),
+                Some(reduce) => {
+                    hidden = dots::<N>(&reduce.weights[weights.clone()], means);
+                    for (hidden, bias) in hidden.iter_mut().zip(&reduce.bias[first..]) {
+                        *hidden += bias;
+                    }
+                    for hidden in hidden.chunks_mut(LANES) {
+                        store_tail(hidden, apply(reduce.activation.first, load_tail(hidden)));
+                    }
+                    reduce.activation.rest.apply(&mut hidden, first);
+                }
             }
             add_rows::<N>(&excitation.expand[weights], &hidden, gates);
         }
@@ -205,25 +212,6 @@ macro_rules! vector_kernels {
                     };
                     store_tail(tail, scaled);
                 }
-            }
-        }
-
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn activate(activation: Activation, x: Vector) -> Vector {
-            match activation {
-                Activation::Relu => max(splat(0.0), x),
-                Activation::Silu => mul(x, sigmoid(x)),
-                Activation::HardSwish => mul(x, hard_sigmoid(x)),
-            }
-        }
-
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn open(gate: Gate, x: Vector) -> Vector {
-            match gate {
-                Gate::Sigmoid => sigmoid(x),
-                Gate::HardSigmoid => hard_sigmoid(x),
             }
         }
 

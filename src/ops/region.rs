@@ -7,12 +7,12 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::helpers::Run;
-use crate::kernels::Simd;
 use crate::kernels::maps::{
     Convolution, ConvolutionShape, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, WeightsMut, Window, WinogradConvolution,
     activate, add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, recalibrate, squeeze_map,
     sum_rows, to_planar,
 };
+use crate::kernels::{Functions, Layered, Simd};
 
 /// Multiply-accumulates that are worth being handed to another thread: some three microseconds of work.
 const SHARE: usize = 150_000;
@@ -72,8 +72,7 @@ pub(crate) enum Step {
         to: usize,
     },
     Recalibrate {
-        reduce: Linear,
-        expand: Linear,
+        excitation: Layered,
         map: usize,
         shortcut: Option<usize>,
         nonlinearity: Nonlinearity,
@@ -101,7 +100,7 @@ impl Step {
             Self::Convolve { convolution, .. } => vec![convolution.weights_mut()],
             Self::ConvolveWinograd { convolution, .. } => convolution.weights_mut().collect(),
             Self::Connect { layer, .. } => vec![layer.weights_mut()],
-            Self::Recalibrate { reduce, expand, .. } => vec![reduce.weights_mut(), expand.weights_mut()],
+            Self::Recalibrate { excitation, .. } => excitation.layers.iter_mut().map(|(layer, _)| layer.weights_mut()).collect(),
             _ => vec![],
         }
     }
@@ -235,15 +234,13 @@ impl Steps {
                     to.clear_border();
                     to_planar(maps.get(*from), to.into_pixel());
                 }
-                Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates } => {
-                    let channels = expand.outputs();
+                Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates } => {
+                    let slot = &self.slots[*map];
+                    let channels = slot.layout.channels();
                     let gates = &mut outputs[*gates][image * channels..][..channels];
                     let means = &mut means[..channels];
-                    let slot = &self.slots[*map];
                     self.squeeze(&run, Map::new(slot.layout, &memory[slot.place.clone()]), means);
-                    let hidden = &mut hidden[..reduce.outputs()];
-                    self.connect(&run, reduce, means, hidden);
-                    self.connect(&run, expand, hidden, gates);
+                    self.excite(&run, excitation, means, &mut hidden, gates);
                     let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = split(&run, map, 8 * channels, 1);
@@ -287,6 +284,23 @@ impl Steps {
         let parts = sums.chunks_mut(rows * layout.channels()).enumerate().collect();
         run.share(parts, |(index, sums)| sum_rows(self.simd, map, index * rows, sums));
         mean_of_rows(&sums, layout.pixels(), means);
+    }
+
+    /// The gates of `means`, which are changed; `hidden` has room for any layer's outputs.
+    fn excite(&self, run: &Run, excitation: &Layered, means: &mut [f32], hidden: &mut [f32], gates: &mut [f32]) {
+        excitation.before.apply(means, 0);
+        let connect = |(layer, after): &(Linear, Functions), inputs: &[f32], outputs: &mut [f32]| {
+            self.connect(run, layer, inputs, outputs);
+            after.apply(outputs, 0);
+        };
+        match &excitation.layers[..] {
+            [reduce, expand] => {
+                let hidden = &mut hidden[..reduce.0.outputs()];
+                connect(reduce, means, hidden);
+                connect(expand, hidden, gates);
+            }
+            layers => layers.iter().for_each(|only| connect(only, means, gates)),
+        }
     }
 
     fn connect(&self, run: &Run, layer: &Linear, inputs: &[f32], outputs: &mut [f32]) {

@@ -147,19 +147,16 @@ impl TypedOp for SqueezeExcite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Activation, Gate, Layers};
+    use crate::kernels::{Function, Functions, Layer, Layers};
 
     const C: usize = 3;
 
     /// Gates of sigmoid(mean · [1, -2, 0]) of the first channel.
     fn block(shortcut: Option<Rectify>) -> SqueezeExcite {
         let layers = Layers {
-            reduce: vec![1.0, 0.0, 0.0],
-            reduce_bias: vec![0.0],
-            expand: vec![1.0, -2.0, 0.0],
-            expand_bias: vec![0.0; C],
-            activation: Activation::Relu,
-            gate: Gate::Sigmoid,
+            before: Functions::default(),
+            reduce: Some(Layer { weights: vec![1.0, 0.0, 0.0], bias: vec![0.0], functions: Function::Relu.into() }),
+            expand: Layer { weights: vec![1.0, -2.0, 0.0], bias: vec![0.0; C], functions: Function::Sigmoid.into() },
         };
         SqueezeExcite::new(Excitation::new(layers).unwrap(), Simd::detect(), shortcut)
     }

@@ -14,7 +14,7 @@ use senet::config::{AdmissionConfig, HttpConfig};
 use senet::http::{AppState, Phase, router};
 use senet::image::{Color, CropOffset, InputContract, Interpolation, Layout, Limits, Resize};
 use senet::inference::{Engine, EngineError, Gates, Inference, Input, NetworkSummary, OperatorCounts, OutputActivation, SeBlockInfo, TensorInfo};
-use senet::kernels::{Activation, Gate, Simd};
+use senet::kernels::{Function, Simd};
 use senet::model::{Candidate, Lifecycle, Location, Model, ModelError, Origins, Parts, Pins, Source};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -102,8 +102,9 @@ fn summary() -> NetworkSummary {
         channels,
         squeezed: channels / 2,
         reduction_ratio: 2.0,
-        activation: Activation::Relu,
-        gate: Gate::Sigmoid,
+        layers: 2,
+        activation: Function::Relu.into(),
+        gate: Function::Sigmoid.into(),
         height: side,
         width: side,
         fused_residual: true,

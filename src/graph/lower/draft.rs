@@ -132,13 +132,12 @@ impl<'a> Draft<'a> {
             Operator::SqueezeExcite(op) => {
                 let map = self.own(inputs[0], maps[0], output)?;
                 let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };
-                let excitation = op.excitation();
                 let wire = OutletId::new(node, 1);
                 let gates = self.outputs.iter().position(|output| *output == wire).context("gates that nobody reads")?;
-                self.gates.insert(wire, excitation.channels());
+                self.gates.insert(wire, op.excitation().channels());
                 let shortcut = maps.get(1).copied();
-                let [reduce, expand] = excitation.layers()?;
-                self.write(Drafted::Ready(Step::Recalibrate { reduce, expand, map, shortcut, nonlinearity, gates }), map)
+                let excitation = op.excitation().layers()?;
+                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates }), map)
             }
         };
         self.slots.insert(output, slot);
@@ -298,7 +297,7 @@ impl Drawn {
         let scratch = steps.iter().map(|step| if let Step::ConvolveWinograd { convolution, .. } = step { convolution.scratch() } else { 0 });
         let scratch = scratch.max().unwrap_or(0);
         let channels = steps.iter().map(|step| match step {
-            Step::Recalibrate { reduce, expand, .. } => reduce.outputs().max(expand.outputs()),
+            Step::Recalibrate { excitation, .. } => excitation.layers.iter().map(|(layer, _)| layer.outputs()).max().unwrap_or(0),
             _ => 0,
         });
         let (channels, threads) = (channels.max().unwrap_or(0), lowering.threads.min(most_threads()));

@@ -10,12 +10,12 @@ use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec,
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::logic::{CompGT, Iff};
+use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, Reducer, Sigmoid, Silu};
 
 use crate::graph::linear::{linear, transpose};
-use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, shape, through_unit_axes, uniform, values};
+use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, prelu, shape, through_unit_axes, uniform, values};
 use crate::graph::squeeze::squeezed_map;
 use crate::kernels::maps::{ConvolutionShape, Layout, MAX_SIZE, Nonlinearity, Pool, SizeError, Window};
 use crate::ops::SqueezeExcite;
@@ -189,15 +189,6 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
 fn view(model: &TypedModel, output: OutletId, batch: usize, size: [usize; 3]) -> Option<Recognised> {
     let input = through_unit_axes(model, output);
     (input != output && map_size(model, input, batch)? == size).then(|| Recognised { operator: Operator::View, inputs: vec![input] })
-}
-
-/// What `node` is PReLU of, and the slopes: tract writes it as `if 0 > x { x · slopes } else { x }`.
-fn prelu(model: &TypedModel, node: usize) -> Option<(OutletId, Arc<Tensor>)> {
-    let [test, product, input] = *model.node(node).inputs.as_slice() else { return None };
-    let [zero, tested] = binary::<CompGT>(model, test)?;
-    let (factor, slopes) = binary_with_constant::<Mul>(model, product)?;
-    let is_it = model.node(node).op_is::<Iff>() && uniform(constant(model, zero)?.as_ref()) == Some(0.0) && tested == input && factor == input;
-    is_it.then_some((input, slopes))
 }
 
 /// Every channel times a number: a depthwise convolution of one tap.

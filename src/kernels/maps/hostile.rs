@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::limits::{MAX_SIZE, MAX_VALUES};
 use super::*;
 use crate::kernels::properties::scalar;
-use crate::kernels::{Activation, Excitation, Gate, Layers, excite, scale, squeeze};
+use crate::kernels::{Excitation, Function, Functions, Layer, Layers, excite, scale, squeeze};
 
 /// A size from somewhere up to the limits of `usize`, where wrapping products come from.
 fn any_size() -> impl Strategy<Value = usize> {
@@ -282,13 +282,11 @@ proptest! {
     #[test]
     fn a_block_refuses_maps_of_another_size([positions, map, means, squeezed] in sizes()) {
         let (map, means, squeezed) = (map.min(200), means.min(40), squeezed.min(20));
+        let layer = |outputs, functions| Layer { weights: vec![0.5; means * squeezed], bias: vec![0.0; outputs], functions };
         let layers = Layers {
-            reduce: vec![0.5; means * squeezed],
-            reduce_bias: vec![0.0; squeezed],
-            expand: vec![0.5; means * squeezed],
-            expand_bias: vec![0.0; means],
-            activation: Activation::Relu,
-            gate: Gate::HardSigmoid,
+            before: Functions::default(),
+            reduce: Some(layer(squeezed, Function::Relu.into())),
+            expand: layer(means, Function::HARD_SIGMOID.into()),
         };
         let excitation = Excitation::new(layers).expect("the lengths belong together");
         for simd in Simd::available() {

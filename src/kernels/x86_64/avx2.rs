@@ -9,7 +9,7 @@ use crate::kernels::maps::{
     Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
 };
 use crate::kernels::vector::{EXP_POLYNOMIAL, HALF_EXP_LIMIT, SUM_BLOCK, UNITS, vector_kernels};
-use crate::kernels::{Activation, Excitation, Gate, Rectify};
+use crate::kernels::{Excitation, Rectify};
 
 /// Proof of AVX2 and FMA: only [`Avx2::detect`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
