@@ -141,14 +141,14 @@ fn check_node(node: &NodeProto, constants: &Constants) -> Result<(), String> {
     check_name(name).and_then(|()| check_name(&node.op_type)).map_err(place)?;
     within("it has", node.input.len(), MAX_ENDS, "inputs").and_then(|()| within("it has", node.output.len(), MAX_ENDS, "outputs")).map_err(place)?;
     node.input.iter().chain(&node.output).try_for_each(|name| check_name(name)).map_err(place)?;
-    node.attribute.iter().try_for_each(check_attribute).map_err(place)?;
+    node.attribute.iter().try_for_each(|attribute| check_attribute(&node.op_type, attribute)).map_err(place)?;
     check_window(node, constants).and_then(|()| check_inputs(node, constants)).map_err(place)
 }
 
-fn check_attribute(attribute: &AttributeProto) -> Result<(), String> {
+fn check_attribute(operator: &str, attribute: &AttributeProto) -> Result<(), String> {
     let name = shown(&attribute.name);
     let name = name.trim_matches('"');
-    let range = range(&attribute.name);
+    let range = range(operator, &attribute.name);
     for (at, value) in attribute.ints.iter().enumerate() {
         in_range(&format!("{name}[{at}]"), *value, &range)?;
     }
@@ -180,11 +180,12 @@ fn check_scale(name: &str, scale: f32) -> Result<(), String> {
 }
 
 /// What the integers of an attribute may be: ONNX means one thing by a name, whatever the operator.
-fn range(attribute: &str) -> RangeInclusive<i64> {
+fn range(operator: &str, attribute: &str) -> RangeInclusive<i64> {
     match attribute {
         "kernel_shape" | "strides" | "dilations" | "blocksize" | "output_height" | "output_width" | "size" => 1..=SIDE,
-        // Those of `Pad` too: negative ones cut, which tract does not know.
-        "pads" | "paddings" | "output_padding" => 0..=SIDE,
+        // Negative ones of `Pad` cut values off.
+        "pads" | "paddings" | "output_padding" if operator != "Pad" => 0..=SIDE,
+        "pads" | "paddings" => -SIDE..=SIDE,
         "output_shape" => 0..=SIDE,
         "group" | "groups" | "num_groups" | "num_outputs" | "num_heads" | "q_num_heads" | "kv_num_heads" => 1..=1 << 16,
         "axis" | "axes" | "batch_axis" | "time_axis" | "batch_dims" | "normalized_axis" => -AXIS..=AXIS,
@@ -260,7 +261,7 @@ fn check_inputs(node: &NodeProto, constants: &Constants) -> Result<(), String> {
         })
     };
     match node.op_type.as_str() {
-        "Pad" => integers(1, "pads", 0..=SIDE).and_then(|()| integers(3, "axes", -AXIS..=AXIS)),
+        "Pad" => integers(1, "pads", -SIDE..=SIDE).and_then(|()| integers(3, "axes", -AXIS..=AXIS)),
         // A step back from the least number would wrap, as would its magnitude.
         "Slice" => integers(3, "axes", -AXIS..=AXIS).and_then(|()| integers(4, "steps", -i64::MAX..=i64::MAX)).and_then(|()| step(node, constants)),
         "Upsample" => scales(1),
@@ -327,7 +328,7 @@ impl<'a> Constants<'a> {
 }
 
 /// The values of an integer tensor, none of any other.
-fn integers_of(tensor: &TensorProto) -> Vec<i64> {
+pub(super) fn integers_of(tensor: &TensorProto) -> Vec<i64> {
     let raw = &tensor.raw_data;
     match DataType::try_from(tensor.data_type) {
         Ok(DataType::Int64) if raw.is_empty() => tensor.int64_data.clone(),
@@ -446,7 +447,7 @@ mod tests {
     #[test]
     fn constant_inputs_that_are_sizes_are_bounded_too() {
         for (op, input, values, expected) in [
-            ("Pad", "a", &[0, -2, 0, 0][..], "pads[1] is -2, expected 0 to 4096"),
+            ("Pad", "a", &[0, -5000, 0, 0][..], "pads[1] is -5000, expected -4096 to 4096"),
             ("Pad", "c", &[9], "axes[0] is 9, expected -8 to 8"),
             ("Slice", "d", &[1, 0], "steps holds 0, expected another number"),
             ("Reshape", "a", &[-2], "shape[0] is -2, expected -1 to 16777216"),

@@ -3,6 +3,7 @@
 mod bounds;
 mod ending;
 mod external_data;
+mod operators;
 mod prune;
 mod rewrite;
 mod unrank;
@@ -125,7 +126,7 @@ impl OnnxFile {
     pub(super) fn to_typed(&self, form: &Form) -> Result<TypedModel, EngineError> {
         guard(|| {
             // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
-            let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&self.proto, None)?;
+            let parsed = operators::importer().parse(&self.proto, None)?;
             if let Some(name) = parsed.unresolved_inputs.first() {
                 bail!("nothing yields {}", shown(name));
             }

@@ -1,0 +1,70 @@
+//! Whether every operator of a file is one that the engine has.
+
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+
+use super::nodes::is_onnx;
+use crate::excerpt::excerpt;
+use crate::inference::onnx::operators::importer;
+
+/// Opsets of ONNX's own operators that the importer was written for; later ones may mean something else by the same names.
+const LAST_OPSET: i64 = 26;
+
+/// Changes nothing.
+pub(super) fn check(model: &mut ModelProto) -> Result<Vec<String>, String> {
+    let opset = super::nodes::opset(model);
+    if opset > LAST_OPSET {
+        return Err(format!("the file is of opset {opset}, expected at most {LAST_OPSET}; export it with an earlier one, 17 for instance"));
+    }
+    let operators = importer().op_register.0;
+    model.graph.iter().try_for_each(|graph| check_graph(graph, &|node| operators.contains_key(&node.op_type)))?;
+    Ok(vec![])
+}
+
+fn check_graph(graph: &GraphProto, is_known: &impl Fn(&NodeProto) -> bool) -> Result<(), String> {
+    for node in &graph.node {
+        if !is_known(node) {
+            return Err(unknown(node));
+        }
+        let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        inner.into_iter().try_for_each(|graph| check_graph(graph, is_known))?;
+    }
+    Ok(())
+}
+
+fn unknown(node: &NodeProto) -> String {
+    let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
+    let (operator, name) = (excerpt(&node.op_type), excerpt(name));
+    match node.domain.as_str() {
+        domain if is_onnx(domain) => format!("operator {operator} (node {name:?}) is not known; export the network without it"),
+        "com.microsoft" => format!(
+            "operator {operator} of ONNX Runtime (node {name:?}) is not known; take the file as it was before ONNX Runtime optimised it, or export it anew"
+        ),
+        domain => {
+            format!("operator {operator} of domain {:?} (node {name:?}) is not known; export the network with ONNX's own operators", excerpt(domain))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_operator_is_named_with_its_domain_and_what_would_help() {
+        let node = |op_type: &str, domain: &str| NodeProto {
+            op_type: op_type.to_owned(),
+            domain: domain.to_owned(),
+            output: vec!["y".to_owned()],
+            ..NodeProto::default()
+        };
+        let said = |op_type: &str, domain: &str| {
+            let graph = GraphProto { node: vec![node(op_type, domain)], ..GraphProto::default() };
+            check(&mut ModelProto { graph: Some(graph), ..ModelProto::default() })
+        };
+        assert!(said("Relu", "").is_ok());
+        assert_eq!(said("CenterCropPad", "").unwrap_err(), "operator CenterCropPad (node \"y\") is not known; export the network without it");
+        let foreign = said("Fancy", "com.example").unwrap_err();
+        assert_eq!(foreign, "operator Fancy of domain \"com.example\" (node \"y\") is not known; export the network with ONNX's own operators");
+        assert!(said("NhwcConv", "com.microsoft").unwrap_err().contains("as it was before ONNX Runtime optimised it"));
+    }
+}

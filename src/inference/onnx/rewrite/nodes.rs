@@ -1,0 +1,212 @@
+//! Looking at ONNX nodes, and making new ones.
+
+use std::collections::HashMap;
+
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+/// The opset of ONNX's own operators that `model` was exported with.
+pub(super) fn opset(model: &ModelProto) -> i64 {
+    model.opset_import.iter().filter(|import| is_onnx(&import.domain)).map(|import| import.version).max().unwrap_or(1)
+}
+
+/// Whether `domain` is that of ONNX's own operators.
+pub(super) fn is_onnx(domain: &str) -> bool {
+    domain.is_empty() || domain == "ai.onnx"
+}
+
+/// Does `work` to `graph` and to the graphs inside it.
+pub(super) fn for_each_graph(graph: &mut GraphProto, work: &mut impl FnMut(&mut GraphProto)) {
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|inner| for_each_graph(inner, work));
+    }
+    work(graph);
+}
+
+pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+pub(super) fn int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).map(|attribute| attribute.i)
+}
+
+pub(super) fn float(node: &NodeProto, name: &str) -> Option<f32> {
+    attribute(node, name).map(|attribute| attribute.f)
+}
+
+pub(super) fn ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
+    attribute(node, name).map(|attribute| attribute.ints.as_slice())
+}
+
+pub(super) fn text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
+    attribute(node, name).and_then(|attribute| std::str::from_utf8(&attribute.s).ok())
+}
+
+/// The input at `at`, unless it is left out.
+pub(super) fn input(node: &NodeProto, at: usize) -> Option<&str> {
+    node.input.get(at).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+pub(super) fn of_int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
+}
+
+pub(super) fn of_ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: AttributeType::Ints as i32, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
+pub(super) fn of_float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: AttributeType::Float as i32, f: value, ..AttributeProto::default() }
+}
+
+pub(super) fn of_text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: AttributeType::String as i32, s: value.as_bytes().to_vec(), ..AttributeProto::default() }
+}
+
+pub(super) fn of_tensor(name: &str, value: TensorProto) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type: AttributeType::Tensor as i32, t: Some(value), ..AttributeProto::default() }
+}
+
+/// `node` with `attribute` in the place of one of the same name.
+pub(super) fn set(node: &mut NodeProto, attribute: AttributeProto) {
+    node.attribute.retain(|old| old.name != attribute.name);
+    node.attribute.push(attribute);
+}
+
+pub(super) fn floats_tensor(dims: &[i64], values: &[f32]) -> TensorProto {
+    let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    TensorProto { dims: dims.to_vec(), data_type: DataType::Float as i32, raw_data, ..TensorProto::default() }
+}
+
+pub(super) fn ints_tensor(values: &[i64]) -> TensorProto {
+    let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    TensorProto { dims: vec![values.len() as i64], data_type: DataType::Int64 as i32, raw_data, ..TensorProto::default() }
+}
+
+/// The constants of a graph by name: initialisers and `Constant` nodes.
+pub(super) fn constants(graph: &GraphProto) -> HashMap<String, TensorProto> {
+    let small = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>() <= MOST_VALUES;
+    let parameters = graph.initializer.iter().filter(small).map(|tensor| (tensor.name.clone(), tensor.clone()));
+    let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| Some((node.output.first()?.clone(), constant(node)?)));
+    parameters.chain(nodes).collect()
+}
+
+/// Constants that say a shape, an axis, a factor or the like have no more values.
+const MOST_VALUES: i64 = 64;
+
+/// The value of a `Constant` node.
+fn constant(node: &NodeProto) -> Option<TensorProto> {
+    let of = |name| attribute(node, name);
+    let scalar = |tensor: TensorProto| TensorProto { dims: vec![], ..tensor };
+    of("value")
+        .and_then(|value| value.t.clone())
+        .or_else(|| of("value_ints").map(|value| ints_tensor(&value.ints)))
+        .or_else(|| of("value_int").map(|value| scalar(ints_tensor(&[value.i]))))
+        .or_else(|| of("value_floats").map(|value| floats_tensor(&[value.floats.len() as i64], &value.floats)))
+        .or_else(|| of("value_float").map(|value| floats_tensor(&[], &[value.f])))
+}
+
+/// Nodes that take the place of one.
+pub(super) struct Made {
+    name: String,
+    opset: i64,
+    pub(super) nodes: Vec<NodeProto>,
+}
+
+impl Made {
+    /// For a model of `opset`, in the place of `node`.
+    pub(super) fn of(node: &NodeProto, opset: i64) -> Self {
+        let name = node.output.first().cloned().unwrap_or_default();
+        Self { name, opset, nodes: vec![] }
+    }
+
+    fn fresh(&self) -> String {
+        format!("{}~{}", self.name, self.nodes.len())
+    }
+
+    /// A node of one output; returns its name.
+    pub(super) fn op(&mut self, kind: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.fresh();
+        self.op_to(kind, inputs, attributes, &output);
+        output
+    }
+
+    /// A node that yields `output`.
+    pub(super) fn op_to(&mut self, kind: &str, inputs: &[&str], attribute: Vec<AttributeProto>, output: &str) {
+        let input = inputs.iter().map(|name| (*name).to_owned()).collect();
+        self.nodes.push(NodeProto {
+            op_type: kind.to_owned(),
+            name: self.fresh(),
+            input,
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+
+    /// The values of `node`, that is made another, go on to be called as before.
+    pub(super) fn keep(&mut self, node: NodeProto) {
+        self.nodes.push(node);
+    }
+
+    pub(super) fn tensor(&mut self, value: TensorProto) -> String {
+        self.op("Constant", &[], vec![of_tensor("value", value)])
+    }
+
+    pub(super) fn float(&mut self, value: f32) -> String {
+        self.tensor(floats_tensor(&[], &[value]))
+    }
+
+    pub(super) fn ints(&mut self, values: &[i64]) -> String {
+        self.tensor(ints_tensor(values))
+    }
+
+    /// An operator whose axes became an input at the opset `since`.
+    pub(super) fn with_axes(
+        &mut self,
+        kind: &str,
+        value: &str,
+        axes: &[i64],
+        since: i64,
+        mut attributes: Vec<AttributeProto>,
+        output: Option<&str>,
+    ) -> String {
+        let output = output.map_or_else(|| None, |name| Some(name.to_owned()));
+        let (mut inputs, axes_name);
+        inputs = vec![value];
+        if self.opset >= since {
+            axes_name = self.ints(axes);
+            inputs.push(&axes_name);
+        } else {
+            attributes.push(of_ints("axes", axes));
+        }
+        let output = output.unwrap_or_else(|| self.fresh());
+        self.op_to(kind, &inputs, attributes, &output);
+        output
+    }
+
+    /// `value[starts[0]..ends[0], …]` of the axes `axes`.
+    pub(super) fn slice(&mut self, value: &str, starts: &[i64], ends: &[i64], axes: &[i64], output: Option<&str>) -> String {
+        if self.opset < 10 {
+            let attributes = vec![of_ints("starts", starts), of_ints("ends", ends), of_ints("axes", axes)];
+            let output = output.map_or_else(|| self.fresh(), str::to_owned);
+            self.op_to("Slice", &[value], attributes, &output);
+            return output;
+        }
+        let [starts, ends, axes] = [starts, ends, axes].map(|values| self.ints(values));
+        let output = output.map_or_else(|| self.fresh(), str::to_owned);
+        self.op_to("Slice", &[value, &starts, &ends, &axes], vec![], &output);
+        output
+    }
+
+    /// `value` with `pads` values of zero.
+    pub(super) fn zeros_around(&mut self, value: &str, pads: &[i64]) -> String {
+        if self.opset < 11 {
+            return self.op("Pad", &[value], vec![of_ints("pads", pads)]);
+        }
+        let pads = self.ints(pads);
+        self.op("Pad", &[value, &pads], vec![])
+    }
+}
