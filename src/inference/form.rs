@@ -130,7 +130,10 @@ impl Form {
             return refuse(format!("has shape {:?}, expected {expected}", input.shape));
         };
         let Some(datum_type) = datum_type(&input.datatype) else {
-            return refuse(format!("is of {}, expected FP32, or whole numbers that hold 0 to 255, such as UINT8", input.datatype));
+            return refuse(format!(
+                "is of {}, expected FP32, another kind of float, or whole numbers that hold 0 to 255, such as UINT8",
+                input.datatype
+            ));
         };
         let channels = axes.fixed_channels().unwrap_or_else(|| stated.1.unwrap_or(3) as i64);
         if !may_be_channels(channels) {
@@ -207,10 +210,12 @@ fn keep_floats(model: &TypedModel, patch: &mut TypedModelPatch, old: OutletId, w
     Ok(())
 }
 
-/// Of values that can be those of pixels.
+/// Of values that pixels can have, normalised or as they are.
 fn datum_type(datatype: &str) -> Option<DatumType> {
     Some(match datatype {
         "FP32" => f32::datum_type(),
+        "FP16" => f16::datum_type(),
+        "FP64" => f64::datum_type(),
         "UINT8" => u8::datum_type(),
         "UINT16" => u16::datum_type(),
         "INT16" => i16::datum_type(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -76,8 +77,8 @@ impl Network {
                 Rewrite::Nothing => model.declutter()?,
             }
             sizes::check_all(&model)?;
+            yield_f32(&mut model)?;
             let output = model.output_fact(0)?;
-            ensure!(output.datum_type == f32::datum_type(), "an output of {:?}, expected F32", output.datum_type);
             let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();
             let flops = flops(&model)?;
             let se_blocks = match rewrite {
@@ -210,6 +211,19 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network").field("form", &self.form).field("operators", &self.operators).finish_non_exhaustive()
     }
+}
+
+/// Has the output of `model`, which may be a float of another kind, be `f32`.
+fn yield_f32(model: &mut TypedModel) -> TractResult<()> {
+    let output = *model.output_outlets()?.first().context("no output")?;
+    let datum_type = model.outlet_fact(output)?.datum_type;
+    if datum_type == f32::datum_type() {
+        return Ok(());
+    }
+    ensure!(datum_type.is_float(), "an output of {datum_type:?}, expected F32");
+    let name = format!("{}.f32", model.node(output.node).name);
+    let wires = model.wire_node(name, cast(f32::datum_type()), &[output])?;
+    model.select_output_outlets(&wires)
 }
 
 fn flops(model: &TypedModel) -> TractResult<u64> {

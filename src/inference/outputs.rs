@@ -9,6 +9,9 @@ const MAX_CLASSES: usize = 1 << 20;
 /// Of inputs or outputs, in a message.
 const MOST_NAMES: usize = 8;
 
+/// Outputs of a network; each is looked at.
+const MAX_OUTPUTS: usize = 256;
+
 /// Words of a name that say scores, and those that say something else.
 const WORDS: [(&str, i8); 16] = [
     ("aux", -2),
@@ -41,6 +44,9 @@ pub(super) fn choose(
     ending: impl Fn(&str) -> Ending,
     warnings: &mut Vec<String>,
 ) -> Result<usize, EngineError> {
+    if outputs.len() > MAX_OUTPUTS {
+        return Err(EngineError::NotAClassifier(format!("{} outputs, expected at most {MAX_OUTPUTS}", outputs.len())));
+    }
     if let Some(stated) = stated {
         let unknown =
             || EngineError::UnknownOutput { name: excerpt(stated), known: listed(outputs, |output| format!("{:?}", excerpt(&output.name))) };

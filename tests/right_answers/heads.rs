@@ -115,7 +115,7 @@ fn what_cannot_be_served_is_refused_with_what_would_help() {
     assert!(unknown.ends_with(expected), "{unknown}");
     for (name, expected) in [
         ("scalar_input", r#"2 inputs (image, keep), expected one; export the network with a constant in place of "keep", of shape []"#),
-        ("int8", r#"input "image" is of INT8, expected FP32, or whole numbers that hold 0 to 255, such as UINT8"#),
+        ("int8", r#"input "image" is of INT8, expected FP32, another kind of float, or whole numbers that hold 0 to 255, such as UINT8"#),
         ("ultralytics_detector", r#"it is exported for the task "detect", expected "classify""#),
     ] {
         let refusal = refusal(name, INPUT);

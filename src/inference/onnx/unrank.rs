@@ -9,12 +9,17 @@ use crate::inference::shown;
 /// Operators followed from an output back.
 const MOST_STEPS: usize = 64;
 
+/// What yields each value.
+type Makers<'a> = HashMap<&'a str, &'a NodeProto>;
+
 /// Puts scores in the place of every output that is a choice of them; returns a sentence for each.
 pub(super) fn unrank(graph: &mut GraphProto) -> Vec<String> {
     let mut notes = vec![];
+    let makers: Makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node))).collect();
+    let parameters: HashSet<&str> = graph.initializer.iter().map(|parameter| parameter.name.as_str()).collect();
     let (mut outputs, mut names) = (vec![], HashSet::new());
     for output in &graph.output {
-        let output = match scores_of(graph, &output.name) {
+        let output = match scores_of(&makers, &parameters, &output.name) {
             Some(scores) => {
                 notes.push(format!("output {} is made of {}, which is taken instead", shown(&output.name), shown(scores)));
                 ValueInfoProto { name: scores.to_owned(), ..ValueInfoProto::default() }
@@ -32,24 +37,23 @@ pub(super) fn unrank(graph: &mut GraphProto) -> Vec<String> {
 }
 
 /// The scores that `output` is chosen from, if it is the best of them, or their classes or names.
-fn scores_of<'a>(graph: &'a GraphProto, output: &'a str) -> Option<&'a str> {
+fn scores_of<'a>(makers: &Makers<'a>, parameters: &HashSet<&str>, output: &'a str) -> Option<&'a str> {
     let mut value = output;
     for _ in 0..MOST_STEPS {
-        let node = graph.node.iter().find(|node| node.output.iter().any(|output| output == value))?;
+        let node = makers.get(value)?;
         value = match node.op_type.as_str() {
             "TopK" | "ArgMax" | "Hardmax" | "ZipMap" => return node.input.first().map(String::as_str),
-            _ => looked_through(graph, node)?,
+            _ => looked_through(parameters, node)?,
         };
     }
     None
 }
 
 /// The input whose values `node` moves, casts or takes for numbers of names.
-fn looked_through<'a>(graph: &GraphProto, node: &'a NodeProto) -> Option<&'a str> {
-    let is_parameter = |name: &String| graph.initializer.iter().any(|parameter| parameter.name == *name);
+fn looked_through<'a>(parameters: &HashSet<&str>, node: &'a NodeProto) -> Option<&'a str> {
     let at = match node.op_type.as_str() {
         "Identity" | "Cast" | "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "LabelEncoder" => 0,
-        "Gather" | "ArrayFeatureExtractor" if node.input.first().is_some_and(is_parameter) => 1,
+        "Gather" | "ArrayFeatureExtractor" if node.input.first().is_some_and(|values| parameters.contains(values.as_str())) => 1,
         _ => return None,
     };
     node.input.get(at).map(String::as_str)
