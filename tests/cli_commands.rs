@@ -74,7 +74,7 @@ fn a_picture_that_fails_is_reported_and_the_others_are_answered() {
     assert_eq!(ended.code, Some(1));
     let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(answer["results"][0]["file"], cat());
-    assert_eq!(answer["results"][1]["error"], "not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP)");
+    assert_eq!(answer["results"][1]["error"], "not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP, TIFF)");
     assert!(answer["results"][2]["error"].as_str().unwrap().contains("No such file"));
     assert!(ended.stderr.ends_with("senet: 2 of 3 images failed\n"), "{}", ended.stderr);
     assert!(ended.stderr.contains("senet: /nowhere.jpg: No such file"), "{}", ended.stderr);

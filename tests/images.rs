@@ -250,10 +250,52 @@ fn text_and_nothing_are_no_images() {
 
 #[test]
 fn a_header_and_nothing_else_is_undecodable() {
-    let magic: [&[u8]; 5] = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\0\0\0WEBP", b"GIF89a", b"BM"];
+    let magic: [&[u8]; 7] = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\0\0\0WEBP", b"GIF89a", b"BM", b"II*\0", b"MM\0+"];
     for bytes in magic {
         assert!(matches!(decode(bytes, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{bytes:?}");
     }
+}
+
+/// A page of 61×47 in tiles of 32×16, with another number under this tag, 256 + `tag`.
+fn tiff_with(tag: u8, value: u32) -> Vec<u8> {
+    let mut bytes = file("tiff_tiles.tif");
+    let entry = bytes.windows(8).rposition(|entry| entry == [1, tag, 0, 4, 0, 0, 0, 1]).unwrap();
+    bytes[entry + 8..entry + 12].copy_from_slice(&value.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_tiff_is_bounded_in_all_that_it_says() {
+    const TILE_WIDTH: u8 = 66;
+    const TILE_HEIGHT: u8 = 67;
+    for (file, expected) in [
+        (tiff_with(TILE_WIDTH, 0), "tiles of 0×16 are not read"),
+        (tiff_with(TILE_WIDTH, 1 << 17), "tiles of 131072×16 are not read"),
+        (tiff_with(TILE_WIDTH, 16), "it has 6 of 12 strips or tiles"),
+        (tiff_with(TILE_HEIGHT, 60_000), "a strip or tile ends early"),
+        ([b"II+\0\x08\0\0\0".as_slice(), &[0xff; 24]].concat(), "its directory is not in the file"),
+        ([b"II*\0\x08\0\0\0".as_slice(), &[0xff; 24]].concat(), "its directory is cut"),
+        ([b"MM\0*\0\0\0\x08".as_slice(), &[0; 24]].concat(), "it has no width or no height"),
+    ] {
+        let error = decode(&file, &Limits::default()).map(|decoded| decoded.info).unwrap_err();
+        assert_eq!(error.to_string(), format!("undecodable tiff: {expected}"));
+    }
+}
+
+#[test]
+fn strips_that_lie_on_each_other_are_read_only_so_often() {
+    // 47 strips of one row, each of which is said to be the whole file.
+    let (width, height) = (61_u32, 47_u32);
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    let entries = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 5), (262, 1, 1), (273, height, 200), (278, 1, 1), (279, height, 400)];
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, count, value) in entries {
+        bytes.extend([[tag as u8, (tag >> 8) as u8, 4, 0].as_slice(), &count.to_le_bytes(), &value.to_le_bytes()].concat());
+    }
+    bytes.resize(400, 0);
+    bytes.extend(588_u32.to_le_bytes().repeat(47));
+    let error = decode(&bytes, &Limits::default()).map(|decoded| decoded.info).unwrap_err().to_string();
+    assert_eq!(error, "undecodable tiff: its strips or tiles overlap 4 times");
 }
 
 #[test]
@@ -279,6 +321,7 @@ fn the_header_alone_refuses_what_is_too_large() {
         (huge_jpeg(7_000, 7_000, "cmyk_progressive.jpg"), "the memory to decode it", 3 * 49_000_000 + 4 * 875 * 875 * (2 * 64 + 8)),
         (gif, "the longer side", 65_535),
         (bmp, "the longer side", 20_000),
+        (tiff_with(0, 20_000), "the longer side", 20_000),
         (webp, "the number of pixels", 16_383 * 16_383),
     ] {
         match decode(&bytes, &Limits::default()) {

@@ -7,7 +7,6 @@ const HEAD: usize = 1024;
 pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
     let name = match bytes {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => return Some(base_media(bytes)),
-        [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] => "TIFF",
         [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => "JPEG XL",
         [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "JPEG 2000",
         [0, 0, 1, 0, ..] => "an icon (ICO)",
@@ -78,7 +77,6 @@ mod tests {
             (b"\0\0\0\x18ftypmp42\0\0\0\0isomavif", "AVIF"),
             (b"\0\0\0\x14ftypisom\0\0\0\0isomavif", "an MP4 video"),
             (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a QuickTime video"),
-            (b"II*\0", "TIFF"),
             (b"\xff\x0a\xff", "JPEG XL"),
             (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
             (b"%PDF-1.7", "PDF"),

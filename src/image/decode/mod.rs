@@ -5,7 +5,7 @@
 //! at 255, as Pillow does. Of animations the first frame is read. All of it is equal bit for bit. JPEGs of 12 bits, lossless or arithmetically
 //! coded, and progressive ones whose last scans are missing, are not read. A file that is cut is read if all of the picture's pixels are there.
 //!
-//! JPEG has a decoder of our own, since no other in Rust rounds as libjpeg-turbo does, and BMP one of Pillow's leniency. The others are driven directly
+//! JPEG has a decoder of our own, since no other in Rust rounds as libjpeg-turbo does, and BMP and TIFF have readers of Pillow's leniency. The others are driven directly
 //! and not through `image`'s common interface, since that keeps 16-bit PNGs whole and has no memory limit for WebP. Each is given the part of its file
 //! that the first picture needs, and nothing else.
 //!
@@ -21,6 +21,7 @@ mod gif;
 mod jpeg;
 mod orientation;
 mod png;
+mod tiff;
 mod upright;
 mod webp;
 
@@ -79,6 +80,8 @@ pub enum Format {
     Gif,
     /// Windows and OS/2 bitmaps.
     Bmp,
+    /// The first page; 1 to 32 bits, packed as LZW, Deflate, PackBits, JPEG or not at all.
+    Tiff,
 }
 
 impl Format {
@@ -90,6 +93,7 @@ impl Format {
             Self::WebP => "webp",
             Self::Gif => "gif",
             Self::Bmp => "bmp",
+            Self::Tiff => "tiff",
         }
     }
 
@@ -101,6 +105,7 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
             [b'B', b'M', ..] => Some(Self::Bmp),
+            [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] => Some(Self::Tiff),
             _ => None,
         }
     }
@@ -145,7 +150,7 @@ pub enum DecodeError {
     #[error("empty image")]
     Empty,
     /// No format that is read begins like this; what it is instead, where that is known.
-    #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP){}", .0.map_or_else(String::new, |name| format!(": it looks like {name}")))]
+    #[error("not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP, TIFF){}", .0.map_or_else(String::new, |name| format!(": it looks like {name}")))]
     UnsupportedFormat(Option<&'static str>),
     /// Corrupt, truncated, or of a kind that its decoder does not know.
     #[error("undecodable {}: {reason}", format.name())]
@@ -226,6 +231,7 @@ fn read(format: Format, bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Resul
         Format::WebP => webp::decode(bytes, limits),
         Format::Gif => gif::decode(bytes, limits),
         Format::Bmp => bmp::decode(bytes, limits),
+        Format::Tiff => tiff::decode(bytes, limits),
     };
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(format.undecodable("its decoder panicked")))
 }

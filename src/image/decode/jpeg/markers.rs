@@ -37,12 +37,22 @@ pub(super) const BLOCK: usize = 8;
 
 /// How the components encode colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Color {
+pub(in super::super) enum Color {
     Grey,
     YCbCr,
     Rgb,
     Cmyk,
     Ycck,
+}
+
+impl Color {
+    pub(super) fn components(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::YCbCr | Self::Rgb => 3,
+            Self::Cmyk | Self::Ycck => 4,
+        }
+    }
 }
 
 /// The start-of-frame segment.

@@ -16,13 +16,34 @@ use self::entropy::Entropy;
 use self::markers::{Frame, Markers, Scan};
 use self::render::Renderer;
 use self::store::Store;
-use super::super::Part;
+use super::super::{Part, Region};
 use super::{DecodeError, Format, Limits, Stored, Wanted, area};
 
+pub(super) use self::markers::Color;
+
 pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<Stored, DecodeError> {
+    decode_as(None, bytes, limits, wanted)
+}
+
+/// Decodes a strip or tile of a TIFF file, whose `tables` are a JPEG file without picture, and may be empty.
+pub(super) fn decode_strip(tables: &[u8], strip: &[u8], color: Color, limits: &Limits) -> Result<RgbImage, DecodeError> {
+    const START: &[u8] = &[0xff, 0xd8];
+    const END: &[u8] = &[0xff, 0xd9];
+    let tables = tables.strip_prefix(START).unwrap_or(tables);
+    let tables = tables.strip_suffix(END).unwrap_or(tables);
+    let file = [START, tables, strip.strip_prefix(START).unwrap_or(strip)].concat();
+    Ok(decode_as(Some(color), &file, limits, &|size, _| Region::whole(size))?.part.pixels)
+}
+
+/// Decodes `bytes` whose components are of this color; where it is `None`, as the file says.
+fn decode_as(color: Option<Color>, bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<Stored, DecodeError> {
     let mut markers = Markers::new(bytes);
     let (scan, coded) = markers.next_scan().map_err(fail)?.ok_or_else(|| fail("it has no scan"))?;
     let frame = markers.frame().map_err(fail)?;
+    let color = color.unwrap_or_else(|| markers.color(&frame));
+    if color.components() != frame.components.len() {
+        return Err(fail("it has another number of components than its colours"));
+    }
     let (width, height) = (frame.width as u32, frame.height as u32);
     let one_scan = !frame.progressive && scan.components.len() == frame.components.len();
     let coefficient_bytes = if one_scan { 0 } else { Store::bytes(&frame) };
@@ -30,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, wanted: &Wanted) -> Result<S
     let orientation = markers.orientation();
     let region = wanted([width, height], orientation);
     let mut pixels = RgbImage::new(region.columns.len() as u32, region.rows.len() as u32);
-    let renderer = Renderer::new(&frame, markers.color(&frame), &region, &mut pixels);
+    let renderer = Renderer::new(&frame, color, &region, &mut pixels);
     if one_scan {
         decode_scan(&frame, &scan, coded, &markers, renderer).map_err(fail)?;
     } else {
