@@ -174,8 +174,8 @@ fn a_huffman_table_that_no_scan_uses_may_be_wrong() {
 fn a_jpeg_that_pretends_to_be_whole_is_an_error() {
     // Cut, and an end-of-image marker after it: libjpeg makes the rest grey and only warns.
     for (name, extension, bytes) in files() {
-        // Of these two, the last percents have no pixels.
-        if extension == "jpg" && !name.starts_with("one_pixel") && !name.starts_with("no_end") {
+        // Of these, the last percents have no pixels; where restart markers are wrong, the last data may belong to none.
+        if extension == "jpg" && !["one_pixel", "no_end", "restart_number"].iter().any(|other| name.starts_with(other)) {
             for percent in [60, 80, 95, 99] {
                 let cut = [&bytes[..bytes.len() * percent / 100], &[0xff, 0xd9]].concat();
                 assert!(matches!(decode(&cut, &Limits::default()), Err(DecodeError::Undecodable { .. })), "{name} cut to {percent} %");

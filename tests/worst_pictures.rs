@@ -122,6 +122,14 @@ fn a_webp_on_a_small_canvas_is_no_larger_inside() {
     assert!(peak < MEGABYTE, "refusing took {peak} bytes");
 }
 
+/// A page of 16-bit RGB in one strip.
+fn tiff(width: u32, height: u32) -> Vec<u8> {
+    let entries = [(256, width), (257, height), (258, 16), (262, 2), (273, 8), (277, 3), (278, height), (279, 6 * width * height)];
+    let entries = entries.map(|(tag, value): (u32, u32)| [tag | 4 << 16, 1, value].map(u32::to_le_bytes).concat()).concat();
+    let directory = 8 + 6 * width * height;
+    [b"II*\0".as_slice(), &directory.to_le_bytes(), &vec![7; directory as usize - 8], &8_u16.to_le_bytes(), &entries, &[0; 4]].concat()
+}
+
 /// A file of each decoder that makes it take much memory.
 fn expensive() -> Vec<(&'static str, Vec<u8>)> {
     let noise = |length: usize| (0..length).map(|at| ((at * at) >> 7) as u8).collect::<Vec<_>>();
@@ -140,6 +148,7 @@ fn expensive() -> Vec<(&'static str, Vec<u8>)> {
         ("png of 16 bits", memory_support::png(4000, 1000)),
         ("gif", encode(image::ImageFormat::Gif, 1200, 1000)),
         ("bmp", encode(image::ImageFormat::Bmp, 1200, 1000)),
+        ("tiff of 16 bits in one strip", tiff(1200, 1000)),
         ("jpeg, baseline", jpeg(false, 0x11)),
         ("jpeg, progressive", jpeg(true, 0x22)),
     ]

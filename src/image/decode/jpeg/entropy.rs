@@ -16,11 +16,13 @@ pub(super) struct Entropy<'a> {
     /// MCUs up to the next restart marker.
     left: usize,
     restarts: usize,
+    /// Bits were read that are not in the file, and the next restart marker has not been reached.
+    starved: bool,
 }
 
 impl<'a> Entropy<'a> {
     pub(super) fn new(coded: &'a [u8], interval: usize) -> Self {
-        Self { bits: Bits::new(coded), predictors: [0; 4], ended_bands: 0, interval, left: interval, restarts: 0 }
+        Self { bits: Bits::new(coded), predictors: [0; 4], ended_bands: 0, interval, left: interval, restarts: 0, starved: false }
     }
 
     /// What follows the data that has been read, or a part of it.
@@ -31,25 +33,34 @@ impl<'a> Entropy<'a> {
     /// To be called now and then: from where the data ends, zeros are read.
     ///
     /// # Errors
-    /// When more bits were read than there are.
+    /// When more bits were read than there are, and no restart marker follows.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        self.bits.check()
+        if self.interval > 0 && self.bits.is_cut_by_restart() { Ok(()) } else { self.bits.check() }
     }
 
-    /// To be called before every MCU.
+    /// To be called before every MCU; returns whether it has data. One that has none consists of zeros, as with libjpeg: its data was lost before a
+    /// restart marker, or with one.
     ///
     /// # Errors
-    /// When a restart marker is due and missing.
+    /// When a restart marker is due and none comes, or the data ends early.
     #[inline(always)]
-    pub(super) fn begin_mcu(&mut self) -> Result<(), Fault> {
+    pub(super) fn begin_mcu(&mut self) -> Result<bool, Fault> {
         if self.interval > 0 {
             if self.left == 0 {
-                self.bits.restart(self.restarts)?;
-                (self.predictors, self.ended_bands) = ([0; 4], 0);
-                (self.left, self.restarts) = (self.interval, self.restarts + 1);
+                self.restart()?;
             }
             self.left -= 1;
+            self.starved = self.starved || self.bits.is_cut_by_restart();
         }
+        Ok(!self.starved)
+    }
+
+    fn restart(&mut self) -> Result<(), Fault> {
+        self.check()?;
+        let starved = self.starved || self.bits.is_cut_by_restart();
+        self.starved = !self.bits.restart(self.restarts)? && starved;
+        (self.predictors, self.ended_bands) = ([0; 4], 0);
+        (self.left, self.restarts) = (self.interval, self.restarts + 1);
         Ok(())
     }
 

@@ -176,23 +176,38 @@ impl<'a> Bits<'a> {
         if self.missing > self.available { Err("its coded data ends early") } else { Ok(()) }
     }
 
+    /// Whether bits were read that are not in the file, since a restart marker comes before them.
+    pub(super) fn is_cut_by_restart(&self) -> bool {
+        self.missing > self.available && matches!(self.rest, [0xff, 0xd0..=0xd7, ..])
+    }
+
     /// Goes on behind the restart marker of this `number`, modulo 8.
     ///
+    /// Where another one comes first, what is done is what libjpeg does (`jpeg_resync_to_restart` in `jdmarker.c`): one that should have come before is
+    /// skipped with its data; one of the next two is left to come, `false` is returned, and until then zeros are read; any other is taken for the right one.
+    ///
     /// # Errors
-    /// When another marker comes first, or the data before it ended early.
-    pub(super) fn restart(&mut self, number: usize) -> Result<(), Fault> {
-        self.check()?;
+    /// When no restart marker comes before the end of the scan.
+    pub(super) fn restart(&mut self, number: usize) -> Result<bool, Fault> {
+        const MISSING: Fault = "a restart marker is missing";
         loop {
-            self.rest = &self.rest[memchr::memchr(0xff, self.rest).ok_or("a restart marker is missing")?..];
-            match self.rest.get(1) {
-                Some(0xff) => self.rest = &self.rest[1..],
-                Some(0x00) => self.rest = &self.rest[2..],
-                Some(marker) if usize::from(*marker) == 0xd0 + number % 8 => break,
-                _ => return Err("a restart marker is missing"),
+            self.rest = &self.rest[memchr::memchr(0xff, self.rest).ok_or(MISSING)?..];
+            let marker = *self.rest.get(1).ok_or(MISSING)?;
+            match (marker, usize::from(marker).wrapping_sub(number) % 8) {
+                (0xff, _) => self.rest = &self.rest[1..],
+                (0xd0..=0xd7, 1 | 2) => {
+                    *self = Self::new(self.rest);
+                    return Ok(false);
+                }
+                // No markers, those that stand for nothing here, and earlier ones.
+                (0x00..0xc0, _) | (0xd0..=0xd7, 6 | 7) => self.rest = &self.rest[2..],
+                (0xd0..=0xd7, _) => {
+                    *self = Self::new(&self.rest[2..]);
+                    return Ok(true);
+                }
+                _ => return Err(MISSING),
             }
         }
-        *self = Self::new(&self.rest[2..]);
-        Ok(())
     }
 
     /// Makes at least 32 bits available.
@@ -371,9 +386,11 @@ mod tests {
     fn restart_markers_are_counted_modulo_eight() {
         let coded = [1, 0xff, 0x00, 0xff, 0xff, 0xd5, 7, 0xff, 0xd7];
         let mut bits = Bits::new(&coded);
-        assert_eq!(bits.restart(13), Ok(()));
+        assert_eq!(bits.restart(13), Ok(true));
         bits.refill();
         assert_eq!(bits.take(8), 7);
-        assert!(bits.restart(14).is_err(), "number 15 comes where 14 should");
+        assert_eq!(bits.restart(14), Ok(false), "number 15 comes where 14 should");
+        assert_eq!(bits.restart(15), Ok(true));
+        assert!(bits.restart(16).is_err(), "none comes any more");
     }
 }

@@ -75,16 +75,16 @@ fn decode_scan(frame: &Frame, scan: &Scan, coded: &[u8], markers: &Markers, mut 
     let parts = parts.collect::<Result<Vec<_>, String>>()?;
     for mcu_y in 0..frame.mcus_high() {
         for mcu_x in 0..frame.mcus_wide() {
-            entropy.begin_mcu()?;
+            let has_data = entropy.begin_mcu()?;
             let needed = renderer.needs([mcu_x, mcu_y]);
             for (part, (of, sampling, dc, ac, steps)) in parts.iter().enumerate() {
                 for y in 0..sampling.vertical {
                     for x in 0..sampling.horizontal {
                         if needed {
                             let mut block = [0; 64];
-                            let varies = entropy.whole_block(part, dc, ac, &mut block)?;
+                            let varies = has_data && entropy.whole_block(part, dc, ac, &mut block)?;
                             renderer.transform(*of, [mcu_x * sampling.horizontal + x, y], &block, steps, varies);
-                        } else {
+                        } else if has_data {
                             entropy.skip_block(part, dc, ac)?;
                         }
                     }

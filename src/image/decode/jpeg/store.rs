@@ -139,8 +139,9 @@ impl Store {
             let [wide, high] = plane.needed;
             for y in 0..high {
                 for x in 0..wide {
-                    entropy.begin_mcu()?;
-                    read(&mut entropy, 0, plane.block([x, y]))?;
+                    if entropy.begin_mcu()? {
+                        read(&mut entropy, 0, plane.block([x, y]))?;
+                    }
                 }
                 entropy.check()?;
             }
@@ -148,7 +149,9 @@ impl Store {
         }
         for mcu_y in 0..frame.mcus_high() {
             for mcu_x in 0..frame.mcus_wide() {
-                entropy.begin_mcu()?;
+                if !entropy.begin_mcu()? {
+                    continue;
+                }
                 for (part, of) in scan.components.iter().enumerate() {
                     let (plane, sampling) = (&mut self.planes[of.index], frame.components[of.index].sampling);
                     for y in 0..sampling.vertical {
