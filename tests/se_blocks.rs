@@ -1,6 +1,6 @@
 //! SE blocks as exporters write them: every form is found and computed rightly, look-alikes are left alone, whole networks keep their answers.
 //!
-//! The forms lie in `fixtures/se-variants` (made by `export.py` there). Real networks are found in `../shared/models`, and in the folder that
+//! The forms lie in `fixtures/se-variants` and `fixtures/se-functions` (made by `export.py` there). Real networks are found in `../shared/models`, and in the folder that
 //! `SENET_TIMM_MODELS` names: `NAME.onnx` from the TorchScript exporter and `NAME.dynamo.onnx` from the other, each with the input `[1, 3, 224, 224]`.
 
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
@@ -31,6 +31,46 @@ const FORMS: [(&str, Function, Function, bool); 15] = [
     ("linear_hardsigmoid", Function::Relu, Function::HARD_SIGMOID, false),
     ("residual_conv", Function::Relu, Function::Sigmoid, true),
     ("residual_linear", Function::Relu, Function::Sigmoid, true),
+];
+
+/// Form, beginning of the activation, gate, and layers, of `fixtures/se-functions`.
+const OTHER_FORMS: [(&str, &str, &str, usize); 36] = [
+    ("act_leaky_relu", "leaky_relu(0.1)", "sigmoid", 2),
+    ("act_prelu", "prelu", "sigmoid", 2),
+    ("act_prelu_shared", "leaky_relu(0.", "sigmoid", 2),
+    ("act_gelu", "gelu", "sigmoid", 2),
+    ("act_gelu_tanh", "gelu_tanh", "sigmoid", 2),
+    ("act_silu", "silu", "sigmoid", 2),
+    ("act_hard_swish", "hard_swish", "sigmoid", 2),
+    ("act_hard_swish_spelled", "hard_swish", "sigmoid", 2),
+    ("act_relu6", "relu6", "sigmoid", 2),
+    ("act_elu", "elu", "sigmoid", 2),
+    ("act_selu", "elu(1.67326", "sigmoid", 2),
+    ("act_tanh", "tanh", "sigmoid", 2),
+    ("act_mish", "mish", "sigmoid", 2),
+    ("act_identity", "identity", "sigmoid", 2),
+    ("gate_twice", "relu", "2 · sigmoid", 2),
+    ("gate_one_more", "relu", "sigmoid + 1", 2),
+    ("gate_tanh", "relu", "tanh", 2),
+    ("gate_tanh_one_more", "relu", "tanh + 1", 2),
+    ("gate_hard_tanh", "relu", "clamp(-1, 1)", 2),
+    ("gate_hard_sigmoid_fifth", "relu", "hard_sigmoid(0.2, 0.5)", 2),
+    ("gate_relu6_sixth", "relu", "hard_sigmoid", 2),
+    ("norm_first", "relu", "sigmoid", 2),
+    ("norm_mid", "relu", "sigmoid", 2),
+    ("norm_last", "relu", "sigmoid", 2),
+    ("average_pool", "relu", "sigmoid", 2),
+    ("sum_over_area", "relu", "sigmoid", 2),
+    ("one_layer", "identity", "sigmoid", 1),
+    ("one_layer_hard", "identity", "hard_sigmoid", 1),
+    ("before_split", "relu", "sigmoid", 2),
+    ("before_slice", "relu", "sigmoid", 2),
+    ("before_stride", "relu", "sigmoid", 2),
+    ("before_strided_pixels", "relu", "sigmoid", 2),
+    ("paddle", "relu", "hard_sigmoid(0.2, 0.5)", 2),
+    ("keras", "silu", "sigmoid", 2),
+    ("gluon", "relu", "sigmoid", 2),
+    ("gelu_in_five_nodes", "gelu", "sigmoid", 2),
 ];
 
 const LOOK_ALIKES: [&str; 3] = ["not_eca", "not_spatial", "not_foreign_gate"];
@@ -100,6 +140,48 @@ fn finds_every_form_of_a_block_from_every_exporter() {
             assert!(gates < 1e-5, "{form}.{exporter}: gates differ by {gates}");
         }
     }
+}
+
+#[test]
+fn finds_blocks_whatever_functions_and_neighbours_they_have() {
+    let wrong: Vec<String> = OTHER_FORMS.iter().flat_map(wrong_in).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What differs from the expected block, gates and outputs in any file of a form at any instruction set.
+fn wrong_in((form, activation, gate, layers): &(&str, &str, &str, usize)) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/se-functions");
+    let input: Vec<f32> = npyz::NpyFile::new(&fs::read(folder.join("x.npy")).unwrap()[..]).unwrap().into_vec().unwrap();
+    let expected = |name: &str| -> Vec<f32> {
+        NpzArchive::open(folder.join(format!("{form}.npz"))).unwrap().by_name(name).unwrap().unwrap().into_vec().unwrap()
+    };
+    let files = ["ts", "dynamo", "hand"].map(|kind| folder.join(format!("{form}.{kind}.onnx")));
+    let files: Vec<_> = files.into_iter().filter(|file| file.exists()).collect();
+    assert!(!files.is_empty(), "{form}");
+    let mut wrong = vec![];
+    for (file, simd) in files.iter().flat_map(|file| Simd::available().map(move |simd| (file, simd))) {
+        let mut check = |right: bool, what: String| {
+            if !right {
+                wrong.push(format!("{file:?} at {simd:?}: {what}"))
+            }
+        };
+        let network = Network::load(fs::read(file).unwrap(), &[2, 3, 8, 8], simd, Rewrite::All(Lowering::default())).unwrap();
+        let inference = network.run(&input, Gates::Return).unwrap();
+        let outputs = largest_difference(&inference.logits, &expected("y"));
+        check(outputs < 1e-4, format!("outputs differ by {outputs}"));
+        let [block] = network.se_blocks() else {
+            check(false, format!("{} blocks", network.se_blocks().len()));
+            continue;
+        };
+        let found = (block.channels, block.layers, block.squeezed, block.gate.to_string());
+        check(found == (16, *layers, if *layers == 1 { 16 } else { 4 }, gate.to_string()), format!("{found:?}"));
+        check(block.activation.to_string().starts_with(activation), block.activation.to_string());
+        let gates = largest_difference(&inference.gates[0], &expected("gates"));
+        check(gates < 1e-5, format!("gates differ by {gates}"));
+        let left: Vec<_> = network.unlowered().iter().filter(|left| left.operator != "Downsample").collect();
+        check(left.is_empty(), format!("leaves {left:?}"));
+    }
+    wrong
 }
 
 #[test]

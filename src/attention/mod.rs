@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::inference::{SeBlockInfo, top_k};
 
-/// A gate at most this is counted as saturated at 0.
+/// A gate at most this is counted as saturated at 0; of sigmoids, which other gate functions need not be.
 pub const SATURATED_LOW: f32 = 0.02;
-/// A gate at least this is counted as saturated at 1.
+/// A gate at least this is counted as saturated at 1; of sigmoids, which other gate functions need not be.
 pub const SATURATED_HIGH: f32 = 0.98;
 /// Top channels that [`Detail::Summary`] names.
 const SUMMARY_TOP: usize = 3;
@@ -64,7 +64,7 @@ impl Default for AttentionRequest {
 pub struct ChannelWeight {
     /// Position in the block, from 0.
     pub channel: usize,
-    /// The gate, 0..=1.
+    /// The gate, 0..=1 where the block's gate function is a sigmoid.
     pub weight: f32,
 }
 

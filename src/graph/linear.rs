@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Div, Mul, Sub};
 
 use super::pattern::{binary, binary_with_constant, constant, shape, through_unit_axes, uniform, values};
-use super::squeeze::squeezed_map;
+use super::squeeze::{squeezed, squeezed_map};
 
 /// `weights · x + bias` on `batch` vectors x.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Linear {
     pub(super) bias: Vec<f32>,
     /// The node that yields the product.
     pub(super) node: usize,
+    /// The map whose means x stands for, where `input` is their sums: the division is a part of the weights.
+    pub(super) mean_of: Option<OutletId>,
 }
 
 /// A factor and a summand for each channel.
@@ -76,9 +78,14 @@ pub(super) fn normalised_linear(model: &TypedModel, wire: OutletId, batch: usize
     let (after, product) = channel_affine(model, wire, outputs);
     let layer = linear(model, product, batch, outputs)?;
     let inputs = layer.weights.len().checked_div(outputs)?;
-    let (before, input) = channel_affine(model, layer.input, inputs);
+    let (mut before, input) = channel_affine(model, layer.input, inputs);
+    // tract merges the division of a mean with a batch norm behind it.
+    let sums = squeezed(model, input).filter(|_| before.is_scaling());
+    if let Some((_, area)) = sums {
+        before.scale.iter_mut().for_each(|scale| *scale *= area);
+    }
     let layer = layer.behind(&before)?.then(&after)?;
-    Some(Linear { input, ..layer })
+    Some(Linear { input, mean_of: sums.map(|(map, _)| map), ..layer })
 }
 
 /// What is multiplied and added to every channel of a wire to yield `wire`, `[batch, channels]` apart from axes of length 1, and that wire.
@@ -135,7 +142,7 @@ pub(super) fn linear(model: &TypedModel, wire: OutletId, batch: usize, outputs: 
         Order::OutputsFirst => tensor,
         Order::InputsFirst => tensor1(&transpose(values(&tensor)?, outputs)).into_arc_tensor(),
     };
-    Some(Linear { input, weights, bias, node: product.node })
+    Some(Linear { input, weights, bias, node: product.node, mean_of: None })
 }
 
 /// A bias, constant over everything but the outputs, which are the last axis of `shape` that is longer than 1.

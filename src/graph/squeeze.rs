@@ -13,6 +13,12 @@ const TOLERANCE: f32 = 1e-5;
 /// The map, `[…, H, W]`, whose mean over H and W `wire` is: an average pool of the whole map, or sums over these axes, in one step or two, times
 /// 1/(H·W) in all.
 pub(super) fn squeezed_map(model: &TypedModel, wire: OutletId) -> Option<OutletId> {
+    let (map, factor) = squeezed(model, wire)?;
+    ((factor - 1.0).abs() <= TOLERANCE).then_some(map)
+}
+
+/// The map, `[…, H, W]`, of whose mean over H and W `wire` is a multiple, and the factor.
+pub(super) fn squeezed(model: &TypedModel, wire: OutletId) -> Option<(OutletId, f32)> {
     let mut wire = through_unit_axes(model, wire);
     let (mut factor, mut axes) = (1.0, vec![]);
     loop {
@@ -30,13 +36,12 @@ pub(super) fn squeezed_map(model: &TypedModel, wire: OutletId) -> Option<OutletI
         }
     }
     if let Some(map) = pooled(model, wire).filter(|_| axes.is_empty()) {
-        return ((factor - 1.0).abs() <= TOLERANCE).then_some(map);
+        return Some((map, factor));
     }
     axes.sort_unstable();
     let [.., height, width] = *shape(model, wire)? else { return None };
     let rank = model.outlet_fact(wire).ok()?.rank();
-    let is_mean = (factor * (height * width) as f32 - 1.0).abs() <= TOLERANCE;
-    (is_mean && axes == [rank - 2, rank - 1]).then_some(wire)
+    (axes == [rank - 2, rank - 1]).then_some((wire, factor * (height * width) as f32))
 }
 
 /// The map that `wire` is the only average of.

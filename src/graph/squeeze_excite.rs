@@ -45,16 +45,16 @@ fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
     let [batch @ .., channels, height, width] = shape.as_slice() else { return None };
     let (images, channels): (usize, _) = (batch.iter().product(), *channels);
     gates_each_channel(model, gates, &shape)?;
-    let is_squeeze = |wire| squeezed_map(model, wire).is_some_and(|squeezed| through_unit_axes(model, squeezed) == through_unit_axes(model, map));
+    let is_map = |wire: OutletId| through_unit_axes(model, wire) == through_unit_axes(model, map);
     let (gate, expand) = layer(model, gates, images, channels)?;
     // Without a function behind them, the layers scale the map by whatever they yield: nothing gates it.
     gate.list().iter().find(|function| !matches!(function, Function::Affine { .. }))?;
-    let (before, squeeze, reduce, expand) = match squeeze_before(model, expand.input, channels, is_squeeze) {
+    let (before, squeeze, reduce, expand) = match squeeze_before(model, &expand, channels, is_map) {
         Some((before, squeeze)) => (before, squeeze, None, expand),
         None => {
             let squeezed = expand.weights.len() / channels.max(1);
             let (activation, reduce) = layer(model, expand.input, images, squeezed)?;
-            let (before, squeeze) = squeeze_before(model, reduce.input, channels, is_squeeze)?;
+            let (before, squeeze) = squeeze_before(model, &reduce, channels, is_map)?;
             let (activation, expand) = take_in(expand, activation)?;
             (before, squeeze, Some((activation, reduce)), expand)
         }
@@ -95,10 +95,13 @@ fn take_in(expand: Linear, activation: Functions) -> Option<(Functions, Linear)>
     }
 }
 
-/// The means from which functions lead to `wire`, and the functions.
-fn squeeze_before(model: &TypedModel, wire: OutletId, channels: usize, is_squeeze: impl Fn(OutletId) -> bool) -> Option<(Functions, OutletId)> {
-    let (mut wire, mut backwards) = (through_unit_axes(model, wire), vec![]);
-    while !is_squeeze(wire) {
+/// The means of the map that `layer` works on, and the functions between the means and the layer.
+fn squeeze_before(model: &TypedModel, layer: &Linear, channels: usize, is_map: impl Fn(OutletId) -> bool) -> Option<(Functions, OutletId)> {
+    let (mut wire, mut backwards) = (through_unit_axes(model, layer.input), vec![]);
+    if layer.mean_of.is_some_and(&is_map) {
+        return Some((Functions::default(), wire));
+    }
+    while !squeezed_map(model, wire).is_some_and(&is_map) {
         let (functions, input) = last_applied(model, wire, channels)?;
         backwards.push(functions);
         wire = through_unit_axes(model, input);

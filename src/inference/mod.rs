@@ -43,7 +43,7 @@ pub enum Gates {
 pub struct Inference {
     /// `[batch, classes]`, row-major; whatever the network's last node yields, before any softmax of ours.
     pub logits: Vec<f32>,
-    /// For every SE block, in network order, `[batch, channels]` row-major in 0..=1.
+    /// For every SE block, in network order, `[batch, channels]` row-major; in 0..=1 where [`SeBlockInfo::gate`] is a sigmoid.
     pub gates: Vec<Vec<f32>>,
 }
 
