@@ -73,6 +73,10 @@ fn facts(about: &Description) -> Vec<(&'static str, String)> {
         facts.push(("left to tract", left.collect::<Vec<_>>().join(", ")));
     }
     facts.push(("SE blocks", about.network.se_blocks.len().to_string()));
+    if !about.network.channel_gates.is_empty() {
+        let gates = about.network.channel_gates.iter().map(|gate| format!("{} ({}, {} channels)", gate.name, spelled(&gate.kind), gate.channels));
+        facts.push(("other gates", gates.collect::<Vec<_>>().join(", ")));
+    }
     facts
 }
 

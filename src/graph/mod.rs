@@ -5,6 +5,7 @@
 //! maps can run.
 
 mod block;
+mod channel_gate;
 mod clamp;
 mod declutter;
 mod functions;
@@ -19,6 +20,7 @@ mod squeeze_excite;
 mod tests;
 
 pub use block::SeBlockInfo;
+pub use channel_gate::{ChannelGateInfo, ChannelGateKind, channel_gates};
 pub use declutter::declutter;
 pub use lower::{Lowering, Reason, Unlowered, feed_map, lower};
 pub use names::ParameterNames;

@@ -32,7 +32,10 @@ pub(super) fn keeps_order(op: &AxisOp, shape: &[usize]) -> bool {
     let long = |dims: &[TDim]| dims.iter().filter(|d| !d.is_one()).cloned().collect::<TVec<TDim>>();
     match op {
         AxisOp::Add(_) | AxisOp::Rm(_) => true,
-        AxisOp::Move(from, _) => shape.get(*from) == Some(&1),
+        AxisOp::Move(from, to) => {
+            let crossed = if from < to { from + 1..to + 1 } else { *to..*from };
+            shape.get(*from) == Some(&1) || shape.get(crossed).is_some_and(|sizes| sizes.iter().all(|size| *size == 1))
+        }
         AxisOp::Reshape(_, from, to) => long(from) == long(to),
     }
 }

@@ -114,7 +114,7 @@ fn stored(layer: Linear, functions: Functions) -> Option<Layer> {
 }
 
 /// `Some` when `gates` is `[…, C, 1, 1]` beside a map of `map`: one value for each image and channel.
-fn gates_each_channel(model: &TypedModel, gates: OutletId, map: &[usize]) -> Option<()> {
+pub(super) fn gates_each_channel(model: &TypedModel, gates: OutletId, map: &[usize]) -> Option<()> {
     let expected = map.iter().enumerate().map(|(axis, size)| if axis + 2 < map.len() { *size } else { 1 });
     shape(model, gates)?.into_iter().eq(expected).then_some(())
 }

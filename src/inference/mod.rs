@@ -23,7 +23,7 @@ pub use network::{Network, Rewrite};
 pub use onnx::Ending;
 pub(crate) use onnx::OnnxFile;
 pub use postprocess::{OutputActivation, Prediction, probabilities, top_k};
-pub use summary::{NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
+pub use summary::{ChannelGateInfo, ChannelGateKind, NetworkSummary, OperatorCounts, Reason, SeBlockInfo, TensorInfo, Unlowered};
 pub(crate) use tract::Stated;
 pub use tract::{LoadOptions, TractEngine};
 

@@ -17,7 +17,7 @@ use super::guard::{guard, guard_run};
 use super::input::Values;
 use super::onnx::OnnxFile;
 use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo, sizes};
-use crate::graph::{Lowering, Unlowered, declutter, feed_map, fuse_squeeze_excite, lower};
+use crate::graph::{ChannelGateInfo, Lowering, Unlowered, channel_gates, declutter, feed_map, fuse_squeeze_excite, lower};
 use crate::kernels::maps::{Layout, Map, MapMut, from_pixels, from_planar, to_planar};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
@@ -47,6 +47,7 @@ pub struct Network {
     map: Option<Layout>,
     output_shape: Vec<usize>,
     se_blocks: Vec<SeBlockInfo>,
+    channel_gates: Vec<ChannelGateInfo>,
     operators: OperatorCounts,
     unlowered: Vec<Unlowered>,
     flops: u64,
@@ -85,6 +86,7 @@ impl Network {
                 Rewrite::All(_) => fuse_squeeze_excite(&mut model, simd, &parameters)?,
                 Rewrite::Nothing => vec![],
             };
+            let channel_gates = channel_gates(&model, &parameters)?;
             // The plain kernels are a reference; stock tract is faster than they are.
             let unlowered = match rewrite {
                 Rewrite::All(lowering) if simd.level() != Level::Scalar => lower(&mut model, batch, simd, lowering)?,
@@ -95,7 +97,21 @@ impl Network {
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
-            Ok(Self { plan, idle, idle_inputs: Mutex::default(), form, images, fed_shape, map, output_shape, se_blocks, operators, unlowered, flops })
+            Ok(Self {
+                plan,
+                idle,
+                idle_inputs: Mutex::default(),
+                form,
+                images,
+                fed_shape,
+                map,
+                output_shape,
+                se_blocks,
+                channel_gates,
+                operators,
+                unlowered,
+                flops,
+            })
         })
     }
 
@@ -189,6 +205,11 @@ impl Network {
     /// In network order.
     pub fn se_blocks(&self) -> &[SeBlockInfo] {
         &self.se_blocks
+    }
+
+    /// Channel gates of other kinds, in network order.
+    pub fn channel_gates(&self) -> &[ChannelGateInfo] {
+        &self.channel_gates
     }
 
     /// Of the plan that runs.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Ending;
-pub use crate::graph::{Reason, SeBlockInfo, Unlowered};
+pub use crate::graph::{ChannelGateInfo, ChannelGateKind, Reason, SeBlockInfo, Unlowered};
 
 /// One input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,6 +47,8 @@ pub struct NetworkSummary {
     pub flops: u64,
     /// In network order.
     pub se_blocks: Vec<SeBlockInfo>,
+    /// Channel gates of other kinds, in network order; answers do not carry them.
+    pub channel_gates: Vec<ChannelGateInfo>,
     /// Of the plan that runs.
     pub operators: OperatorCounts,
     /// What is left to tract, and why; empty too where nothing is lowered, at the plain instruction set.

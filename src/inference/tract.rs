@@ -108,6 +108,7 @@ impl TractEngine {
             parameters,
             flops: network.flops() / network.batch() as u64,
             se_blocks: network.se_blocks().to_vec(),
+            channel_gates: network.channel_gates().to_vec(),
             operators: network.operators(),
             unlowered: network.unlowered().to_vec(),
             metadata,
