@@ -17,7 +17,9 @@ use tract_onnx::tract_core::ops::nn::{HardSwish, LeakyRelu, Sigmoid, Silu};
 use super::clamp::{Clamp, Step, clamp};
 use super::linear::bias_values;
 use super::pattern::{binary, constant, element_wise, prelu, shape, step, through_unit_axes, uniform};
+use crate::kernels::maps::{Epilogue, Nonlinearity};
 use crate::kernels::{Function, Functions};
+use crate::ops::{Pointwise, RoundToOwnRange};
 
 /// Functions applied to a wire.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub(super) fn last_applied(model: &TypedModel, wire: OutletId, channels: usize) 
     clamped(model, wire)
         .or_else(|| turned(model, wire))
         .or_else(|| named(model, wire).map(|(function, input)| (vec![function], input)))
+        .or_else(|| rounded(model, wire, channels))
         .or_else(|| with_slopes(model, wire, channels).map(|(function, input)| (vec![function], input)))
         .or_else(|| spelled_out(model, wire))
 }
@@ -74,6 +77,24 @@ fn named(model: &TypedModel, wire: OutletId) -> Option<(Function, OutletId)> {
         .or_else(|| Some((Function::Silu, element_wise::<Silu>(model, wire)?)))
         .or_else(|| Some((Function::HardSwish, element_wise::<HardSwish>(model, wire)?)))
         .or_else(leaky)
+}
+
+/// What quantisation leaves.
+fn rounded(model: &TypedModel, wire: OutletId, channels: usize) -> Option<(Vec<Function>, OutletId)> {
+    let node = model.node(wire.node);
+    if node.op_is::<RoundToOwnRange>() {
+        // The range is that of all images, and functions see one.
+        let is_one_image = shape(model, wire)?.iter().product::<usize>() == channels;
+        return is_one_image.then_some((vec![Function::RoundToOwnRange], *node.inputs.first()?));
+    }
+    let Epilogue { before: None, nonlinearity, after } = node.op_as::<ElementWiseOp>()?.0.downcast_ref::<Pointwise>()?.0 else { return None };
+    let function = match nonlinearity {
+        Nonlinearity::RoundedSilu(grid) => Some(Function::RoundedSilu(grid)),
+        Nonlinearity::RoundedHardSwish(grid) => Some(Function::RoundedHardSwish(grid)),
+        Nonlinearity::Identity => None,
+        _ => return None,
+    };
+    Some((function.into_iter().chain(after.map(Function::Round)).collect(), *node.inputs.first()?))
 }
 
 fn with_slopes(model: &TypedModel, wire: OutletId, channels: usize) -> Option<(Function, OutletId)> {

@@ -48,7 +48,7 @@ fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
     let is_map = |wire: OutletId| through_unit_axes(model, wire) == through_unit_axes(model, map);
     let (gate, expand) = layer(model, gates, images, channels)?;
     // Without a function behind them, the layers scale the map by whatever they yield: nothing gates it.
-    gate.list().iter().find(|function| !matches!(function, Function::Affine { .. }))?;
+    gate.list().iter().find(|function| !matches!(function, Function::Affine { .. } | Function::Round(_)))?;
     let (before, squeeze, reduce, expand) = match squeeze_before(model, &expand, channels, is_map) {
         Some((before, squeeze)) => (before, squeeze, None, expand),
         None => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::maps::Nonlinearity;
+use super::maps::{Grid, Nonlinearity};
 
 /// A function of one number; NaN stays NaN.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,14 @@ pub enum Function {
         /// Of the negative half.
         alpha: f32,
     },
+    /// The nearest number that a quantised tensor can hold.
+    Round(Grid),
+    /// [`Function::Round`] to the 256 numbers that span the range of all values, [`Grid::of_range`].
+    RoundToOwnRange,
+    /// `x · round(sigmoid(x))`, where `round` is [`Function::Round`].
+    RoundedSilu(Grid),
+    /// `x · round(clamp(x/6 + 1/2, 0, 1))`, where `round` is [`Function::Round`].
+    RoundedHardSwish(Grid),
 }
 
 /// Functions in a row, the first of which is applied first.
@@ -84,6 +92,7 @@ impl Function {
             Self::Affine { scale, shift } => scale * x + shift,
             Self::HardSigmoid { slope, offset } => (slope * x + offset).clamp(0.0, 1.0),
             Self::Tanh => x.tanh(),
+            Self::Round(grid) => grid.round(x),
             // In f64: near -1 of the error function, f32 has few digits left.
             Self::Gelu => (0.5 * f64::from(x) * libm::erfc(-f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)) as f32,
             Self::GeluTanh => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
@@ -105,6 +114,8 @@ impl Function {
             Self::HardSigmoid { slope, offset } if (*slope, *offset) == (SIXTH, 0.5) => Nonlinearity::HardSigmoid,
             Self::Silu => Nonlinearity::Silu,
             Self::HardSwish => Nonlinearity::HardSwish,
+            Self::RoundedSilu(grid) => Nonlinearity::RoundedSilu(*grid),
+            Self::RoundedHardSwish(grid) => Nonlinearity::RoundedHardSwish(*grid),
             _ => return None,
         })
     }
@@ -141,9 +152,20 @@ impl Functions {
         self.0.iter().find_map(|function| if let Function::Prelu { slopes } = function { Some(slopes.len()) } else { None })
     }
 
+    /// Whether a function's value at one number depends on the others.
+    pub fn need_all_values(&self) -> bool {
+        self.0.contains(&Function::RoundToOwnRange)
+    }
+
     /// Applies all to `values`, the first of which is that of the channel `first`.
     pub fn apply(&self, values: &mut [f32], first: usize) {
         for function in &self.0 {
+            if *function == Function::RoundToOwnRange {
+                let range = values.iter().fold((0_f32, 0_f32), |(least, largest), value| (least.min(*value), largest.max(*value)));
+                let grid = Grid::of_range(range.0, range.1);
+                values.iter_mut().for_each(|value| *value = grid.map_or(*value, |grid| grid.round(*value)));
+                continue;
+            }
             values.iter_mut().enumerate().for_each(|(index, value)| *value = function.apply(*value, first + index));
         }
     }
@@ -184,8 +206,10 @@ impl fmt::Display for Function {
             Self::HardSigmoid { .. } if *self == Self::HARD_SIGMOID => f.write_str("hard_sigmoid"),
             Self::HardSigmoid { slope, offset } => write!(f, "hard_sigmoid({slope}, {offset})"),
             Self::Tanh => f.write_str("tanh"),
-            Self::Silu => f.write_str("silu"),
-            Self::HardSwish => f.write_str("hard_swish"),
+            Self::Silu | Self::RoundedSilu(_) => f.write_str("silu"),
+            Self::HardSwish | Self::RoundedHardSwish(_) => f.write_str("hard_swish"),
+            Self::RoundToOwnRange => f.write_str("round"),
+            Self::Round(Grid { scale, low, high }) => write!(f, "round({}, {}, {scale})", low * scale, high * scale),
             Self::Gelu => f.write_str("gelu"),
             Self::GeluTanh => f.write_str("gelu_tanh"),
             Self::Mish => f.write_str("mish"),
@@ -272,6 +296,8 @@ mod tests {
             (Function::Clamp { min: -1.0, max: 1.0 }, 3.0, 1.0),
             (affine(2.0, 1.0), 3.0, 7.0),
             (prelu.clone(), -2.0, -0.5),
+            (Function::Round(Grid { scale: 0.5, low: -2.0, high: 3.0 }), 1.2, 1.0),
+            (Function::RoundedHardSwish(Grid { scale: 0.25, low: 0.0, high: 4.0 }), 1.0, 0.75),
         ] {
             let value = function.apply(x, 1);
             assert!((value - expected).abs() <= 2e-6 * expected.abs(), "{function} of {x} is {value} instead of {expected}");

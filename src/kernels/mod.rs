@@ -65,6 +65,9 @@ pub fn excite(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f
     let channels = excitation.channels();
     assert_eq!(means.len(), channels, "{} means for {channels} channels", means.len());
     assert_eq!(gates.len(), channels, "{} gates for {channels} channels", gates.len());
+    if excitation.reduce.as_ref().is_some_and(|reduce| reduce.activation.rest.need_all_values()) {
+        return excite_by_layers(simd, excitation, means, gates);
+    }
     if excitation.before.is_empty() {
         simd.kernels().excite(excitation, means, gates);
     } else {
@@ -73,6 +76,20 @@ pub fn excite(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f
         simd.kernels().excite(excitation, &means, gates);
     }
     excitation.gate.rest.apply(gates, 0);
+}
+
+/// As [`excite`], with all values of the layer in the middle at once.
+fn excite_by_layers(simd: Simd, excitation: &Excitation, means: &[f32], gates: &mut [f32]) {
+    let Ok(Layered { before, layers }) = excitation.layers() else { return };
+    let mut values = means.to_vec();
+    before.apply(&mut values, 0);
+    for (layer, after) in &layers {
+        let mut outputs = vec![0.0; layer.outputs()];
+        maps::connect(simd, layer, &values, 0, &mut outputs);
+        after.apply(&mut outputs, 0);
+        values = outputs;
+    }
+    gates.copy_from_slice(&values);
 }
 
 /// `map = from · gate`, or `rectify(from · gate + shortcut)`, in one pass over memory; where `from` is `None`, it is `map` itself.

@@ -220,6 +220,9 @@ fn defined(function: &Function, x: f64, channel: usize) -> f64 {
                 x
             }
         }
+        Function::Round(_) | Function::RoundToOwnRange | Function::RoundedSilu(_) | Function::RoundedHardSwish(_) => {
+            unreachable!("{function} is no continuous function, and not among those that are drawn")
+        }
     }
 }
 

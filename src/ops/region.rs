@@ -8,9 +8,9 @@ use tract_onnx::tract_core::internal::*;
 
 use super::helpers::Run;
 use crate::kernels::maps::{
-    Convolution, ConvolutionShape, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Pages, Pool, WeightsMut, Window, WinogradConvolution,
-    activate, add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, recalibrate, squeeze_map,
-    sum_rows, to_planar,
+    Convolution, ConvolutionShape, Depthwise, Epilogue, Grid, Layout, Linear, Map, MapMut, Pages, Pool, WeightsMut, Window, WinogradConvolution,
+    activate, add, connect, convolve, convolve_depthwise, convolve_winograd, copy, from_planar, mean_of_rows, pool, prelu, range, recalibrate,
+    squeeze_map, sum_rows, to_planar,
 };
 use crate::kernels::{Functions, Layered, Simd};
 
@@ -75,21 +75,25 @@ pub(crate) enum Step {
         excitation: Layered,
         map: usize,
         shortcut: Option<usize>,
-        nonlinearity: Nonlinearity,
+        epilogue: Epilogue,
         gates: usize,
     },
     Add {
         map: usize,
         shortcut: usize,
-        nonlinearity: Nonlinearity,
+        epilogue: Epilogue,
     },
     Activate {
         map: usize,
-        nonlinearity: Nonlinearity,
+        epilogue: Epilogue,
     },
     Prelu {
         map: usize,
         slopes: Vec<f32>,
+    },
+    /// To the numbers that span the range of the values, [`Grid::of_range`].
+    RoundToOwnRange {
+        map: usize,
     },
 }
 
@@ -234,7 +238,7 @@ impl Steps {
                     to.clear_border();
                     to_planar(maps.get(*from), to.into_pixel());
                 }
-                Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates } => {
+                Step::Recalibrate { excitation, map, shortcut, epilogue, gates } => {
                     let slot = &self.slots[*map];
                     let channels = slot.layout.channels();
                     let gates = &mut outputs[*gates][image * channels..][..channels];
@@ -244,18 +248,27 @@ impl Steps {
                     let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = split(&run, map, 8 * channels, 1);
-                    run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *nonlinearity));
+                    run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *epilogue));
                 }
-                Step::Add { map, shortcut, nonlinearity } => {
+                Step::Add { map, shortcut, epilogue } => {
                     let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = maps.get(*shortcut);
                     let parts = split(&run, map, 8 * shortcut.channels(), 1);
-                    run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *nonlinearity));
+                    run.share(parts, |mut part| add(self.simd, &mut part, shortcut, *epilogue));
                 }
-                Step::Activate { map, nonlinearity } => {
+                Step::Activate { map, epilogue } => {
                     let (map, _) = self.to_write(memory, fed, *map);
                     let cost = 8 * map.layout().channels();
-                    run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, *nonlinearity));
+                    run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, *epilogue));
+                }
+                Step::RoundToOwnRange { map } => {
+                    let slot = &self.slots[*map];
+                    let (least, largest) = range(Map::new(slot.layout, &memory[slot.place.clone()]));
+                    if let Some(grid) = Grid::of_range(least, largest) {
+                        let (map, _) = self.to_write(memory, fed, *map);
+                        let cost = 8 * map.layout().channels();
+                        run.share(split(&run, map, cost, 1), |mut part| activate(self.simd, &mut part, grid));
+                    }
                 }
                 Step::Prelu { map, slopes } => {
                     let parts = split(&run, self.to_write(memory, fed, *map).0, 8 * slopes.len(), 1);

@@ -4,3 +4,4 @@
 
 mod heads;
 mod operators;
+mod quantised;

@@ -9,7 +9,7 @@ use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{
-    Convolution, ConvolutionShape, Depthwise, Layout, Linear, MAX_VALUES, Nonlinearity, WeightsMut, Window, Winograd, WinogradConvolution,
+    Convolution, ConvolutionShape, Depthwise, Epilogue, Layout, Linear, MAX_VALUES, Nonlinearity, WeightsMut, Window, Winograd, WinogradConvolution,
 };
 use crate::kernels::{Rectify, Simd};
 use crate::ops::{Output, Run, Slot, Step, Steps, most_threads};
@@ -24,7 +24,7 @@ struct Open {
     to: usize,
     /// Of a PReLU before the nonlinearity; empty where there is none.
     slopes: Vec<f32>,
-    nonlinearity: Nonlinearity,
+    epilogue: Epilogue,
 }
 
 enum Drafted {
@@ -101,16 +101,20 @@ impl<'a> Draft<'a> {
                 let to = self.new_slot(output)?;
                 self.write(Drafted::Ready(Step::Pool { pool, window, from: maps[0], to }), to)
             }
-            Operator::Activation(nonlinearity) => match self.convolution(inputs[0], maps[0], nonlinearity) {
-                Some((open, both)) => {
-                    open.nonlinearity = both;
+            Operator::Activation(epilogue) => match self.epilogue(inputs[0], maps[0], epilogue) {
+                Some((before, both)) => {
+                    *before = both;
                     maps[0]
                 }
                 None => {
                     let map = self.own(inputs[0], maps[0], output)?;
-                    self.write(Drafted::Ready(Step::Activate { map, nonlinearity }), map)
+                    self.write(Drafted::Ready(Step::Activate { map, epilogue }), map)
                 }
             },
+            Operator::RoundToOwnRange => {
+                let map = self.own(inputs[0], maps[0], output)?;
+                self.write(Drafted::Ready(Step::RoundToOwnRange { map }), map)
+            }
             Operator::Prelu(slopes) => match self.open(inputs[0], maps[0]) {
                 Some(open) => {
                     open.slopes = slopes;
@@ -131,13 +135,13 @@ impl<'a> Draft<'a> {
             Operator::View => self.own(inputs[0], maps[0], output)?,
             Operator::SqueezeExcite(op) => {
                 let map = self.own(inputs[0], maps[0], output)?;
-                let nonlinearity = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU } else { Nonlinearity::Identity };
+                let epilogue = if op.rectify() == Some(Rectify::Relu) { Nonlinearity::RELU.into() } else { Epilogue::IDENTITY };
                 let wire = OutletId::new(node, 1);
                 let gates = self.outputs.iter().position(|output| *output == wire).context("gates that nobody reads")?;
                 self.gates.insert(wire, op.excitation().channels());
                 let shortcut = maps.get(1).copied();
                 let excitation = op.excitation().layers()?;
-                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, nonlinearity, gates }), map)
+                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, epilogue, gates }), map)
             }
         };
         self.slots.insert(output, slot);
@@ -163,8 +167,8 @@ impl<'a> Draft<'a> {
             shape = ConvolutionShape::new(channels * height * width, shape.outputs(), 1, Window::UNIT)?;
         }
         let to = self.new_slot(output)?;
-        let (shortcut, slopes, nonlinearity) = (None, vec![], Nonlinearity::Identity);
-        Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, slopes, nonlinearity }), to))
+        let (shortcut, slopes, epilogue) = (None, vec![], Epilogue::IDENTITY);
+        Ok(self.write(Drafted::Convolution(Open { shape, weights, bias, from, shortcut, to, slopes, epilogue }), to))
     }
 
     fn add(&mut self, inputs: &[OutletId], maps: &[usize], output: OutletId) -> TractResult<usize> {
@@ -177,7 +181,7 @@ impl<'a> Draft<'a> {
             }
         }
         let map = self.own(inputs[0], maps[0], output)?;
-        Ok(self.write(Drafted::Ready(Step::Add { map, shortcut: maps[1], nonlinearity: Nonlinearity::Identity }), map))
+        Ok(self.write(Drafted::Ready(Step::Add { map, shortcut: maps[1], epilogue: Epilogue::IDENTITY }), map))
     }
 
     /// What is read here for the last time becomes a part of the result, so that its writer writes there; the rest is copied. A part may not be
@@ -237,17 +241,23 @@ impl<'a> Draft<'a> {
 
     /// The convolution that yields `wire`, if no function follows it yet and nothing else reads it.
     fn open(&mut self, wire: OutletId, slot: usize) -> Option<&mut Open> {
-        let (open, _) = self.convolution(wire, slot, Nonlinearity::Identity)?;
-        (open.nonlinearity == Nonlinearity::Identity && open.slopes.is_empty()).then_some(open)
-    }
-
-    /// The convolution that yields `wire`, if nothing else reads it, and its nonlinearity with `next` behind it, if that is one.
-    fn convolution(&mut self, wire: OutletId, slot: usize, next: Nonlinearity) -> Option<(&mut Open, Nonlinearity)> {
         let only_user = self.uses.get(&wire) == Some(&1);
         match self.steps.get_mut(self.writers[slot]) {
-            Some(Drafted::Convolution(open)) if only_user => open.nonlinearity.then(next).map(|both| (open, both)),
+            Some(Drafted::Convolution(open)) if only_user => (open.epilogue == Epilogue::IDENTITY && open.slopes.is_empty()).then_some(open),
             _ => None,
         }
+    }
+
+    /// The epilogue of the step that yields `wire`, if nothing else reads it, and that with `next` behind it, if that is one.
+    fn epilogue(&mut self, wire: OutletId, slot: usize, next: Epilogue) -> Option<(&mut Epilogue, Epilogue)> {
+        let only_user = self.uses.get(&wire) == Some(&1);
+        let epilogue = match self.steps.get_mut(self.writers[slot]) {
+            Some(Drafted::Convolution(Open { epilogue, .. })) => epilogue,
+            Some(Drafted::Ready(Step::Add { epilogue, .. } | Step::Recalibrate { epilogue, .. } | Step::Activate { epilogue, .. })) => epilogue,
+            _ => return None,
+        };
+        let both = epilogue.then(next).filter(|_| only_user)?;
+        Some((epilogue, both))
     }
 
     /// The slot of `wire` to change in place, or of a copy where something else will read it.
@@ -337,9 +347,9 @@ impl Drafted {
             Self::Joined => bail!("nothing to pack"),
         };
         let weights = values(&open.weights).context("weights that are no floats")?;
-        let Open { shape, ref bias, from, shortcut, to, ref slopes, nonlinearity, .. } = open;
+        let Open { shape, ref bias, from, shortcut, to, ref slopes, epilogue, .. } = open;
         Ok(if open.is_depthwise() {
-            let mut convolution = Depthwise::new(shape.window(), weights, bias, nonlinearity)?;
+            let mut convolution = Depthwise::new(shape.window(), weights, bias, epilogue)?;
             convolution.set_slopes(slopes);
             Step::ConvolveDepthwise { convolution, from, to }
         } else if shortcut.is_none()
@@ -347,13 +357,13 @@ impl Drafted {
             && (shape.window(), shape.groups()) == (Window::UNIT, 1)
             && sizes[to] == [shape.outputs(), 1, 1]
         {
-            Step::Connect { layer: Linear::new(weights.to_vec(), bias.clone(), nonlinearity)?, from, to }
+            Step::Connect { layer: Linear::new(weights.to_vec(), bias.clone(), epilogue)?, from, to }
         } else if let Some(tile) = winograd.choose(simd, &shape, [sizes[to][1], sizes[to][2]]) {
-            let mut convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, nonlinearity)?;
+            let mut convolution = WinogradConvolution::new(simd, tile, shape, weights, bias, epilogue)?;
             convolution.set_slopes(slopes);
             Step::ConvolveWinograd { convolution, from, shortcut, to }
         } else {
-            let mut convolution = Convolution::new(simd, shape, weights, bias, nonlinearity)?;
+            let mut convolution = Convolution::new(simd, shape, weights, bias, epilogue)?;
             convolution.set_slopes(slopes);
             Step::Convolve { convolution, from, shortcut, to }
         })
@@ -393,7 +403,11 @@ fn written_by(step: &Step) -> usize {
         | Step::Pool { to, .. }
         | Step::Copy { to, .. }
         | Step::Flatten { to, .. } => *to,
-        Step::Recalibrate { map, .. } | Step::Add { map, .. } | Step::Activate { map, .. } | Step::Prelu { map, .. } => *map,
+        Step::Recalibrate { map, .. }
+        | Step::Add { map, .. }
+        | Step::Activate { map, .. }
+        | Step::RoundToOwnRange { map }
+        | Step::Prelu { map, .. } => *map,
     }
 }
 
@@ -487,7 +501,7 @@ fn slots_of(step: &Step) -> [Option<usize>; 3] {
         | Step::Flatten { from, to } => [Some(*from), Some(*to), None],
         Step::Recalibrate { map, shortcut, .. } => [Some(*map), *shortcut, None],
         Step::Add { map, shortcut, .. } => [Some(*map), Some(*shortcut), None],
-        Step::Activate { map, .. } | Step::Prelu { map, .. } => [Some(*map), None, None],
+        Step::Activate { map, .. } | Step::RoundToOwnRange { map } | Step::Prelu { map, .. } => [Some(*map), None, None],
     }
 }
 
@@ -498,7 +512,7 @@ mod tests {
     #[test]
     fn an_input_can_be_a_map_where_nothing_but_its_reader_has_to_do_with_it() {
         let (load, copy) = (|input, to| Step::Load { input, to }, |from, to| Step::Copy { from, to });
-        let activate = |map| Step::Activate { map, nonlinearity: Nonlinearity::RELU };
+        let activate = |map| Step::Activate { map, epilogue: Nonlinearity::RELU.into() };
         let output = |slot| [Output::Map { slot, shape: tvec!() }];
         let of = |parents: &[Option<(usize, usize)>], steps: &[Step], slot| feedable(parents, steps, &output(slot));
         let apart = [None; 3];

@@ -17,8 +17,8 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, 
 use crate::graph::linear::{linear, transpose};
 use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, prelu, shape, through_unit_axes, uniform, values};
 use crate::graph::squeeze::squeezed_map;
-use crate::kernels::maps::{ConvolutionShape, Layout, MAX_SIZE, Nonlinearity, Pool, SizeError, Window};
-use crate::ops::SqueezeExcite;
+use crate::kernels::maps::{ConvolutionShape, Epilogue, Layout, MAX_SIZE, Nonlinearity, Pool, SizeError, Window};
+use crate::ops::{Pointwise, RoundToOwnRange, SqueezeExcite};
 
 /// An operator on maps.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ pub(super) enum Operator {
     /// A number added for each channel.
     Shift(Vec<f32>),
     Pool(Pool, Window),
-    Activation(Nonlinearity),
+    Activation(Epilogue),
+    RoundToOwnRange,
     /// With a slope for each channel.
     Prelu(Vec<f32>),
     /// Of two maps.
@@ -142,7 +143,7 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
     if let Some((input, slopes)) = prelu(model, node) {
         let slopes = channel_values(&slopes, size, shape(model, output)?.len())?;
         let one = slopes.first().filter(|first| slopes.iter().all(|slope| slope == *first));
-        let function = one.map(|slope| Operator::Activation(Nonlinearity::LeakyRelu { slope: *slope }));
+        let function = one.map(|slope| Operator::Activation(Nonlinearity::LeakyRelu { slope: *slope }.into()));
         return unary(function.unwrap_or(Operator::Prelu(slopes)), input);
     }
     if let Some((input, scale)) = binary_with_constant::<Mul>(model, output) {
@@ -167,22 +168,29 @@ fn other(model: &TypedModel, node: usize, batch: usize, size: [usize; 3]) -> Opt
         return unary(Operator::Pool(kind, window(&op.pool_spec, map_size(model, input, batch)?, size)?), input);
     }
     if let Some((input, least)) = binary_with_constant::<Max>(model, output) {
-        return unary(Operator::Activation(Nonlinearity::Clamp { min: uniform(&least)?, max: f32::INFINITY }), input);
+        return unary(Operator::Activation(Nonlinearity::Clamp { min: uniform(&least)?, max: f32::INFINITY }.into()), input);
     }
     if let Some((input, most)) = binary_with_constant::<Min>(model, output) {
-        return unary(Operator::Activation(Nonlinearity::Clamp { min: f32::NEG_INFINITY, max: uniform(&most)? }), input);
+        return unary(Operator::Activation(Nonlinearity::Clamp { min: f32::NEG_INFINITY, max: uniform(&most)? }.into()), input);
     }
     if let Some([a, b]) = binary::<Add>(model, output) {
         let alike = map_size(model, a, batch)? == size && map_size(model, b, batch)? == size && a != b;
         return alike.then(|| Recognised { operator: Operator::Add, inputs: vec![a, b] });
     }
     if let Some(op) = model.node(node).op_as::<ElementWiseOp>().and_then(|op| op.0.downcast_ref::<LeakyRelu>()) {
-        return unary(Operator::Activation(Nonlinearity::LeakyRelu { slope: op.alpha }), model.node(node).inputs[0]);
+        return unary(Operator::Activation(Nonlinearity::LeakyRelu { slope: op.alpha }.into()), model.node(node).inputs[0]);
+    }
+    // The range is that of all images, which run one after the other.
+    if model.node(node).op_is::<RoundToOwnRange>() && batch == 1 {
+        return unary(Operator::RoundToOwnRange, model.node(node).inputs[0]);
+    }
+    if let Some(op) = model.node(node).op_as::<ElementWiseOp>().and_then(|op| op.0.downcast_ref::<Pointwise>()) {
+        return unary(Operator::Activation(op.0), model.node(node).inputs[0]);
     }
     let function = element_wise::<HardSwish>(model, output).map(|input| (Nonlinearity::HardSwish, input));
     let function = function.or_else(|| Some((Nonlinearity::Silu, element_wise::<Silu>(model, output)?)));
     let (function, input) = function.or_else(|| Some((Nonlinearity::Sigmoid, element_wise::<Sigmoid>(model, output)?)))?;
-    unary(Operator::Activation(function), input)
+    unary(Operator::Activation(function.into()), input)
 }
 
 /// What is read lies before all changes of axes in a row: between two of them there may be what is no map.

@@ -168,6 +168,8 @@ fn moves(operator: &str) -> bool {
             | "Tile"
             | "QuantizeLinear"
             | "DequantizeLinear"
+            | "FakeQuantize"
+            | "DynamicFakeQuantize"
             | "ReduceMax"
             | "ReduceMin"
             | "ReduceMean"

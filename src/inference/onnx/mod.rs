@@ -4,6 +4,7 @@ mod bounds;
 mod ending;
 mod external_data;
 mod operators;
+mod parameters;
 mod prune;
 mod rewrite;
 mod unrank;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use prost::{Message, bytes::Bytes};
 use tract_onnx::pb::type_proto::Value;
-use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto};
+use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
@@ -86,11 +87,9 @@ impl OnnxFile {
         self.proto.graph.as_mut().map(|graph| prune::keep(graph, output)).unwrap_or_default()
     }
 
-    /// The number of values in all floating-point parameters.
+    /// The number of trained values, as integers or not.
     pub(super) fn parameters(&self) -> u64 {
-        let is_float = |p: &&TensorProto| matches!(datatype(p.data_type), "FP16" | "FP32" | "FP64" | "BF16");
-        let size = |p: &TensorProto| p.dims.iter().map(|d| u64::try_from(*d).unwrap_or(0)).fold(1, u64::saturating_mul);
-        self.proto.graph.iter().flat_map(|graph| &graph.initializer).filter(is_float).map(size).fold(0, u64::saturating_add)
+        self.proto.graph.as_ref().map_or(0, parameters::count)
     }
 
     /// Which parameters each node uses.

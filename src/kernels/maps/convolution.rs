@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::epilogue::Epilogue;
 use super::layout::Layout;
 use super::limits::{SizeError, check, check_values};
-use super::nonlinearity::Nonlinearity;
 use super::pages::{Weights, WeightsMut};
 use crate::kernels::Simd;
 
@@ -179,11 +179,11 @@ impl ConvolutionShape {
     }
 }
 
-/// A convolution with bias and nonlinearity, its weights packed for the kernels of one instruction set.
+/// A convolution with bias and epilogue, its weights packed for the kernels of one instruction set.
 #[derive(Debug)]
 pub struct Convolution {
     pub(in crate::kernels) shape: ConvolutionShape,
-    pub(in crate::kernels) nonlinearity: Nonlinearity,
+    pub(in crate::kernels) epilogue: Epilogue,
     /// Floats of the vectors that the weights are packed for.
     pub(in crate::kernels) lanes: usize,
     /// Input channels that each panel sees; 4 where it has `quads`.
@@ -231,7 +231,7 @@ impl Convolution {
     ///
     /// # Errors
     /// [`SizeError::Weights`] when there are more or fewer than the shape says.
-    pub fn new(simd: Simd, shape: ConvolutionShape, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
+    pub fn new(simd: Simd, shape: ConvolutionShape, weights: &[f32], bias: &[f32], epilogue: impl Into<Epilogue>) -> Result<Self, SizeError> {
         shape.check_weights(weights, bias)?;
         let ConvolutionShape { inputs, outputs, groups, .. } = shape;
         let PanelSize { lanes, usual, widest } = simd.kernels().panel_size();
@@ -240,7 +240,8 @@ impl Convolution {
         let wide = group_outputs * together;
         let quads = (group_inputs, group_outputs, wide) == (4, 4, lanes);
         let depth = if quads { 4 } else { group_inputs * together };
-        let mut packed = Self { shape, nonlinearity, lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![], slopes: vec![] };
+        let mut packed =
+            Self { shape, epilogue: epilogue.into(), lanes, depth, quads, panels: vec![], weights: vec![].into(), bias: vec![], slopes: vec![] };
         let mut of_all_panels = vec![];
         for part in 0..groups / together {
             let mut first = part * wide;
@@ -262,7 +263,7 @@ impl Convolution {
         Ok(packed)
     }
 
-    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[outputs]`, or empty for none.
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the epilogue; `slopes` is `[outputs]`, or empty for none.
     ///
     /// # Panics
     /// When there are more or fewer.
@@ -355,12 +356,12 @@ fn split(vectors: usize, usual: usize, widest: usize) -> Vec<usize> {
     parts
 }
 
-/// A convolution of every channel with its own kernel, with bias and nonlinearity.
+/// A convolution of every channel with its own kernel, with bias and epilogue.
 #[derive(Debug)]
 pub struct Depthwise {
     pub(in crate::kernels) channels: usize,
     pub(in crate::kernels) window: Window,
-    pub(in crate::kernels) nonlinearity: Nonlinearity,
+    pub(in crate::kernels) epilogue: Epilogue,
     /// `[kernel height, kernel width, channels]`
     pub(in crate::kernels) weights: Vec<f32>,
     pub(in crate::kernels) bias: Vec<f32>,
@@ -373,14 +374,14 @@ impl Depthwise {
     ///
     /// # Errors
     /// [`SizeError`] when there are more or fewer than the shape says, and as [`ConvolutionShape::new`].
-    pub fn new(window: Window, weights: &[f32], bias: &[f32], nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
+    pub fn new(window: Window, weights: &[f32], bias: &[f32], epilogue: impl Into<Epilogue>) -> Result<Self, SizeError> {
         let (channels, taps) = (bias.len(), window.taps());
         ConvolutionShape::new(channels, channels, channels, window)?.check_weights(weights, bias)?;
         let weights = (0..taps).flat_map(|tap| weights.iter().skip(tap).step_by(taps).copied()).collect();
-        Ok(Self { channels, window, nonlinearity, weights, bias: bias.to_vec(), slopes: vec![] })
+        Ok(Self { channels, window, epilogue: epilogue.into(), weights, bias: bias.to_vec(), slopes: vec![] })
     }
 
-    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[channels]`, or empty for none.
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the epilogue; `slopes` is `[channels]`, or empty for none.
     ///
     /// # Panics
     /// When there are more or fewer.

@@ -1,17 +1,17 @@
 //! A fully connected layer.
 
+use super::epilogue::Epilogue;
 use super::limits::SizeError;
-use super::nonlinearity::Nonlinearity;
 use super::pages::{Weights, WeightsMut};
 
-/// A fully connected layer with bias and nonlinearity, its weights as networks store them: every one is read once, by rows.
+/// A fully connected layer with bias and epilogue, its weights as networks store them: every one is read once, by rows.
 #[derive(Debug)]
 pub struct Linear {
     /// `[outputs, inputs]`
     pub(in crate::kernels) weights: Weights,
     /// `[outputs]`
     pub(in crate::kernels) bias: Vec<f32>,
-    pub(in crate::kernels) nonlinearity: Nonlinearity,
+    pub(in crate::kernels) epilogue: Epilogue,
 }
 
 impl Linear {
@@ -19,11 +19,11 @@ impl Linear {
     ///
     /// # Errors
     /// [`SizeError::Rows`] when the weights are no whole rows.
-    pub fn new(weights: Vec<f32>, bias: Vec<f32>, nonlinearity: Nonlinearity) -> Result<Self, SizeError> {
+    pub fn new(weights: Vec<f32>, bias: Vec<f32>, epilogue: impl Into<Epilogue>) -> Result<Self, SizeError> {
         if bias.is_empty() || !weights.len().is_multiple_of(bias.len()) {
             return Err(SizeError::Rows { weights: weights.len(), outputs: bias.len() });
         }
-        Ok(Self { weights: weights.into(), bias, nonlinearity })
+        Ok(Self { weights: weights.into(), bias, epilogue: epilogue.into() })
     }
 
     /// Where its weights are, to be moved.

@@ -5,6 +5,7 @@
 //! map ([`MapMut::split_at`], [`MapMut::split_at_channel`]) writes the same values as one that writes the whole, so that results do not depend on how work is shared out.
 
 mod convolution;
+mod epilogue;
 #[cfg(test)]
 mod hostile;
 mod layout;
@@ -15,6 +16,7 @@ mod pages;
 mod planar;
 #[cfg(test)]
 mod properties;
+mod range;
 pub(super) mod scalar;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod vector;
@@ -24,12 +26,14 @@ mod winograd;
 pub(in crate::kernels) use convolution::Panel;
 pub(in crate::kernels) use convolution::PanelSize;
 pub use convolution::{Convolution, ConvolutionShape, Depthwise, Window};
+pub use epilogue::{Epilogue, Grid};
 pub use layout::{Layout, Map, MapMut};
 pub use limits::{MAX_SIZE, MAX_VALUES, SizeError};
 pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
 pub use pages::{NoMemory, Pages, WeightsMut};
 pub use planar::{copy, from_pixels, from_planar, to_planar};
+pub use range::range;
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
 use std::ops::Range;
@@ -59,7 +63,7 @@ pub(super) trait MapKernels {
     /// `Bᵀ · tile · B` of the input of every tile, given as the first pixel of its output; `transformed` is `[place, tile, inputs]`. What lies
     /// beyond the border counts as zero: no pixel of the output depends on it.
     fn transform_tiles(&self, convolution: &WinogradConvolution, tiles: &[[usize; 2]], input: Map<'_>, transformed: &mut [f32]);
-    /// `nonlinearity(Aᵀ · products · A + bias + shortcut)` of every tile, so far as it has pixels in `output`; `products` is
+    /// `epilogue(Aᵀ · products · A + bias + shortcut)` of every tile, so far as it has pixels in `output`; `products` is
     /// `[place, tile, outputs]`.
     fn finish_tiles(
         &self,
@@ -74,13 +78,13 @@ pub(super) trait MapKernels {
     fn pool(&self, pool: Pool, window: Window, input: Map<'_>, output: &mut MapMut<'_>);
     /// For every channel, each of the rows added up, then one to the other in their order, and their sum divided.
     fn sum_rows(&self, map: Map<'_>, rows: Range<usize>, divisor: f32, sums: &mut [f32]);
-    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity);
-    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity);
-    fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity);
+    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: Epilogue);
+    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue);
+    fn activate(&self, map: &mut MapMut<'_>, epilogue: Epilogue);
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]);
 }
 
-/// `output = nonlinearity(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](Convolution::set_slopes).
+/// `output = epilogue(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](Convolution::set_slopes).
 ///
 /// A sum of products is within `(products + 2) · 2^-24` of the exact one, relative to the sum of the absolute products.
 ///
@@ -95,7 +99,7 @@ pub fn convolve(simd: Simd, convolution: &Convolution, input: Map<'_>, shortcut:
     simd.kernels().convolve(convolution, input, shortcut.map(|shortcut| like(output, shortcut)), output);
 }
 
-/// `output = nonlinearity(prelu(convolution(input) + bias))`, where the convolution [has slopes](Depthwise::set_slopes), each channel by itself; the
+/// `output = epilogue(prelu(convolution(input) + bias))`, where the convolution [has slopes](Depthwise::set_slopes), each channel by itself; the
 /// tolerance is that of [`convolve`].
 ///
 /// # Panics
@@ -106,7 +110,7 @@ pub fn convolve_depthwise(simd: Simd, convolution: &Depthwise, input: Map<'_>, o
     simd.kernels().convolve_depthwise(convolution, input.part(output.channels()), output);
 }
 
-/// `outputs = nonlinearity(weights · inputs + bias)`, of the outputs from `first` on; the tolerance is that of [`convolve`].
+/// `outputs = epilogue(weights · inputs + bias)`, of the outputs from `first` on; the tolerance is that of [`convolve`].
 ///
 /// # Panics
 /// When there are more or fewer inputs than the layer has, or more outputs.
@@ -159,27 +163,27 @@ pub fn mean_of_rows(sums: &[f32], pixels: usize, means: &mut [f32]) {
     means.iter_mut().for_each(|mean| *mean /= pixels as f32);
 }
 
-/// `map = nonlinearity(map · gates + shortcut)`; `gates` is `[C]`.
+/// `map = epilogue(map · gates + shortcut)`; `gates` is `[C]`.
 ///
 /// # Panics
 /// When `gates` does not have C values, or `shortcut` is no map like `map`.
-pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+pub fn recalibrate(simd: Simd, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: impl Into<Epilogue>) {
     assert_eq!(gates.len(), map.layout().channels(), "gates");
     let shortcut = shortcut.map(|shortcut| like(map, shortcut));
-    simd.kernels().recalibrate(map, &gates[map.channels()], shortcut, nonlinearity);
+    simd.kernels().recalibrate(map, &gates[map.channels()], shortcut, epilogue.into());
 }
 
-/// `map = nonlinearity(map + shortcut)`.
+/// `map = epilogue(map + shortcut)`.
 ///
 /// # Panics
 /// When `shortcut` is no map like `map`.
-pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
-    simd.kernels().add(map, like(map, shortcut), nonlinearity);
+pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: impl Into<Epilogue>) {
+    simd.kernels().add(map, like(map, shortcut), epilogue.into());
 }
 
-/// `map = nonlinearity(map)`.
-pub fn activate(simd: Simd, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
-    simd.kernels().activate(map, nonlinearity);
+/// `map = epilogue(map)`.
+pub fn activate(simd: Simd, map: &mut MapMut<'_>, epilogue: impl Into<Epilogue>) {
+    simd.kernels().activate(map, epilogue.into());
 }
 
 /// `map = map` where it is positive, else `slope · map`, with a slope for each channel (He et al., arXiv 1502.01852); `slopes` is `[C]`.

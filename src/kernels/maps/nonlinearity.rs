@@ -1,5 +1,7 @@
 //! The functions that follow a convolution.
 
+use super::epilogue::Grid;
+
 /// What is done to every value of a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Nonlinearity {
@@ -25,6 +27,10 @@ pub enum Nonlinearity {
     Silu,
     /// `x · clamp(x/6 + 1/2, 0, 1)` (Howard et al., arXiv 1905.02244, section 5.2)
     HardSwish,
+    /// `x · round(sigmoid(x))`, where `round` yields numbers of the grid.
+    RoundedSilu(Grid),
+    /// `x · round(clamp(x/6 + 1/2, 0, 1))`, where `round` yields numbers of the grid.
+    RoundedHardSwish(Grid),
 }
 
 impl Nonlinearity {
@@ -58,6 +64,8 @@ impl Nonlinearity {
             Self::HardSigmoid => hard_sigmoid(x),
             Self::Silu => x * sigmoid(x),
             Self::HardSwish => x * hard_sigmoid(x),
+            Self::RoundedSilu(grid) => x * grid.round(sigmoid(x)),
+            Self::RoundedHardSwish(grid) => x * grid.round(hard_sigmoid(x)),
         }
     }
 }

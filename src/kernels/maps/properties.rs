@@ -443,6 +443,45 @@ fn recalibrates_adds_and_activates_like_the_reference(simd: Simd) {
 }
 
 #[test]
+fn rounding_is_the_same_at_every_instruction_set() {
+    let halves = prop::collection::vec((-600..600_i32, -1..=1_i32), 1..50);
+    proptest!(|(halves in halves, scale in 1e-5_f32..3.0, low in -40_000..=0_i32, high in 0..=65_535_i32)| {
+        let grid = Grid { scale, low: low as f32, high: high as f32 };
+        // Between two numbers of the grid, or next to that.
+        let near = |(half, side): &(i32, i32)| f32::from_bits(((*half as f32 * 0.5 * scale).to_bits() as i32 + side).max(0) as u32);
+        let values: Vec<f32> = halves.iter().map(near).chain([f32::INFINITY, f32::NEG_INFINITY, 0.0, 1e30]).collect();
+        for simd in Simd::available() {
+            let (layout, mut data) = (Layout::new(1, 1, values.len(), 0), values.clone());
+            activate(simd, &mut MapMut::new(layout, &mut data), grid);
+            for (value, x) in data.iter().zip(&values) {
+                prop_assert_eq!(*value, grid.round(*x), "{} at {}", x, simd.level());
+            }
+            data.fill(f32::NAN);
+            activate(simd, &mut MapMut::new(layout, &mut data), grid);
+            prop_assert!(data.iter().all(|value| value.is_nan()));
+        }
+    });
+}
+
+#[test]
+fn a_function_between_two_roundings_is_at_most_a_step_off() {
+    let grid = |scale| Grid { scale, low: -100.0, high: 155.0 };
+    let functions =
+        [Nonlinearity::HardSwish, Nonlinearity::Sigmoid, Nonlinearity::RoundedSilu(grid(0.004)), Nonlinearity::RoundedHardSwish(grid(0.004))];
+    for nonlinearity in functions {
+        let epilogue = Epilogue { before: Some(grid(0.05)), nonlinearity, after: Some(grid(0.03)) };
+        let values: Vec<f32> = (-700..700).map(|step| step as f32 * 0.013).collect();
+        for simd in Simd::available() {
+            let (layout, mut data) = (Layout::new(1, 1, values.len(), 0), values.clone());
+            activate(simd, &mut MapMut::new(layout, &mut data), epilogue);
+            let off = data.iter().zip(&values).filter(|(value, x)| (**value - epilogue.apply(**x)).abs() > 1e-6);
+            let most = data.iter().zip(&values).map(|(value, x)| (value - epilogue.apply(*x)).abs()).fold(0.0, f32::max);
+            assert!(most <= 0.034 && off.count() < 20, "{nonlinearity:?} at {}: off by {most}", simd.level());
+        }
+    }
+}
+
+#[test]
 fn parts_clear_the_border_of_their_channels_and_nothing_else() {
     proptest!(|(size in [1..9usize, 1..9usize], channels in 1..9usize, border in 0..4usize, wider in 0..4usize, cuts in cuts(), in_parts in any::<bool>())| {
         let layout = layout(size[0], size[1], channels, border, wider);

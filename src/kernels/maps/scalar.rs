@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::convolution::{Convolution, Depthwise, PanelSize, Window};
+use super::epilogue::Epilogue;
 use super::layout::{Layout, Map, MapMut};
 use super::linear::Linear;
 use super::nonlinearity::Nonlinearity;
@@ -30,7 +31,7 @@ impl MapKernels for Scalar {
                     sum += f64::from(shortcut.data()[shortcut.layout().offset(y, x) + panel.first - first]);
                 }
                 let sum = prelu(sum as f32, convolution.slopes.get(panel.bias));
-                channels[panel.first - first] = convolution.nonlinearity.apply(sum);
+                channels[panel.first - first] = convolution.epilogue.apply(sum);
             }
         });
     }
@@ -44,7 +45,7 @@ impl MapKernels for Scalar {
                     let at = tap_offset(&convolution.window, &input.layout(), y, x, tap);
                     sum += f64::from(weights[first + channel]) * f64::from(input.data()[at + channel]);
                 }
-                *value = convolution.nonlinearity.apply(prelu(sum as f32, convolution.slopes.get(first + channel)));
+                *value = convolution.epilogue.apply(prelu(sum as f32, convolution.slopes.get(first + channel)));
             }
         });
     }
@@ -86,7 +87,7 @@ impl MapKernels for Scalar {
                     if output.contains(y, x) {
                         let shortcut = shortcut.map_or(0.0, |s| s.data()[s.layout().offset(y, x) + channel - channels.start]);
                         let sum = prelu(sum + convolution.bias[channel] + shortcut, convolution.slopes.get(channel));
-                        output.pixel(y, x)[channel - channels.start] = convolution.nonlinearity.apply(sum);
+                        output.pixel(y, x)[channel - channels.start] = convolution.epilogue.apply(sum);
                     }
                 }
             }
@@ -97,7 +98,7 @@ impl MapKernels for Scalar {
         for (output, value) in (first..).zip(outputs) {
             let row = &layer.weights[output * inputs.len()..][..inputs.len()];
             let sum: f64 = row.iter().zip(inputs).map(|(weight, input)| f64::from(*weight) * f64::from(*input)).sum();
-            *value = layer.nonlinearity.apply((sum + f64::from(layer.bias[output])) as f32);
+            *value = layer.epilogue.apply((sum + f64::from(layer.bias[output])) as f32);
         }
     }
 
@@ -126,25 +127,25 @@ impl MapKernels for Scalar {
         }
     }
 
-    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+    fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: Epilogue) {
         for_each_pixel(map, |y, x, channels| {
             for (channel, (value, gate)) in channels.iter_mut().zip(gates).enumerate() {
                 let shortcut = shortcut.map_or(0.0, |s| s.data()[s.layout().offset(y, x) + channel]);
-                *value = nonlinearity.apply(*value * gate + shortcut);
+                *value = epilogue.apply(*value * gate + shortcut);
             }
         });
     }
 
-    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+    fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue) {
         for_each_pixel(map, |y, x, channels| {
             for (value, shortcut) in channels.iter_mut().zip(&shortcut.data()[shortcut.layout().offset(y, x)..]) {
-                *value = nonlinearity.apply(*value + shortcut);
+                *value = epilogue.apply(*value + shortcut);
             }
         });
     }
 
-    fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
-        for_each_pixel(map, |_, _, channels| channels.iter_mut().for_each(|value| *value = nonlinearity.apply(*value)));
+    fn activate(&self, map: &mut MapMut<'_>, epilogue: Epilogue) {
+        for_each_pixel(map, |_, _, channels| channels.iter_mut().for_each(|value| *value = epilogue.apply(*value)));
     }
 
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {

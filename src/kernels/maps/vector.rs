@@ -119,19 +119,19 @@ macro_rules! map_kernels {
                 unsafe { sum_rows(map, rows, divisor, sums) }
             }
 
-            fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+            fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: Epilogue) {
                 // SAFETY: as above.
-                unsafe { recalibrate(map, gates, shortcut, nonlinearity) }
+                unsafe { recalibrate(map, gates, shortcut, epilogue) }
             }
 
-            fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+            fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue) {
                 // SAFETY: as above.
-                unsafe { add_map(map, shortcut, nonlinearity) }
+                unsafe { add_map(map, shortcut, epilogue) }
             }
 
-            fn activate(&self, map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+            fn activate(&self, map: &mut MapMut<'_>, epilogue: Epilogue) {
                 // SAFETY: as above.
-                unsafe { activate_map(map, nonlinearity) }
+                unsafe { activate_map(map, epilogue) }
             }
 
             fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {
@@ -233,7 +233,7 @@ macro_rules! map_kernels {
                     }
                 }
                 add_row(input.as_ptr(), taps, c.weights.as_ptr().add(panel.weights), &mut sums);
-                store_tile(sums, to, panel.outputs - (V - 1) * LANES, c.nonlinearity);
+                store_tile(sums, to, panel.outputs - (V - 1) * LANES, c.epilogue);
             }
         }
 
@@ -391,29 +391,27 @@ macro_rules! map_kernels {
                 to[p] = unsafe { chunk.outputs[first + p].add(channel) }.cast();
             }
             // SAFETY: each of the pointers stands at the channels of the panel, of a pixel of its own.
-            unsafe { store_tile(sums, to, last, c.nonlinearity) };
+            unsafe { store_tile(sums, to, last, c.epilogue) };
         }
 
-        /// The nonlinearity is chosen once for all sums, which stay in registers.
+        /// The epilogue is chosen once for all sums, which stay in registers.
         ///
         /// # Safety
         /// To every pointer V vectors must be writable, of whose last one the first `last` values.
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn store_tile<const P: usize, const V: usize>(
-            sums: [[Vector; V]; P],
-            to: [*mut [f32; LANES]; P],
-            last: usize,
-            nonlinearity: Nonlinearity,
-        ) {
+        unsafe fn store_tile<const P: usize, const V: usize>(sums: [[Vector; V]; P], to: [*mut [f32; LANES]; P], last: usize, epilogue: Epilogue) {
             // SAFETY: the caller's.
             unsafe {
-                match nonlinearity {
-                    Nonlinearity::Identity => store_tile_as(sums, to, last, |x| x),
-                    Nonlinearity::Clamp { min: least, max: most } => store_tile_as(sums, to, last, |x| min(splat(most), max(splat(least), x))),
-                    Nonlinearity::HardSwish => store_tile_as(sums, to, last, |x| mul(x, hard_sigmoid(x))),
-                    Nonlinearity::Silu => store_tile_as(sums, to, last, |x| mul(x, sigmoid(x))),
-                    other => store_tile_as(sums, to, last, |x| apply(other, x)),
+                match (epilogue.before, epilogue.nonlinearity, epilogue.after) {
+                    (None, Nonlinearity::Identity, None) => store_tile_as(sums, to, last, |x| x),
+                    (None, Nonlinearity::Clamp { min: least, max: most }, None) => {
+                        store_tile_as(sums, to, last, |x| min(splat(most), max(splat(least), x)));
+                    }
+                    (None, Nonlinearity::HardSwish, None) => store_tile_as(sums, to, last, |x| mul(x, hard_sigmoid(x))),
+                    (None, Nonlinearity::Silu, None) => store_tile_as(sums, to, last, |x| mul(x, sigmoid(x))),
+                    (None, Nonlinearity::Identity, Some(grid)) => store_tile_as(sums, to, last, |x| round_to(grid, x)),
+                    _ => store_tile_as(sums, to, last, |x| finish(epilogue, x)),
                 }
             }
         }
@@ -595,7 +593,7 @@ macro_rules! map_kernels {
                     for p in 0..DEPTHWISE_PIXELS {
                         places[p] = pixels[p].add(channel).cast();
                     }
-                    store_tile(sums, places, LANES, c.nonlinearity);
+                    store_tile(sums, places, LANES, c.epilogue);
                 }
                 channel += LANES;
             }
@@ -617,7 +615,7 @@ macro_rules! map_kernels {
                 if !c.slopes.is_empty() {
                     sum = leaky_relu(sum, load_part(&c.slopes[first..][channels]));
                 }
-                store_part(output, apply(c.nonlinearity, sum));
+                store_part(output, finish(c.epilogue, sum));
             }
         }
 
@@ -757,7 +755,7 @@ macro_rules! map_kernels {
                                     sum = leaky_relu(sum, load_first(&c.slopes[channel..]));
                                 }
                                 // SAFETY: there is a vector of the pixel's channels from this one on, since there are as many as asserted.
-                                store(unsafe { &mut *to.add(channel - channels.start).cast() }, apply(c.nonlinearity, sum));
+                                store(unsafe { &mut *to.add(channel - channels.start).cast() }, finish(c.epilogue, sum));
                             }
                         }
                     }
@@ -796,7 +794,7 @@ macro_rules! map_kernels {
                 for (part, outputs) in outputs.chunks_mut(LANES).enumerate() {
                     let range = part * LANES..part * LANES + outputs.len();
                     let sum = add(load_part(&sums[range.clone()]), load_part(&layer.bias[first..][range]));
-                    store_part(outputs, apply(layer.nonlinearity, sum));
+                    store_part(outputs, finish(layer.epilogue, sum));
                 }
             }
         }
@@ -894,7 +892,7 @@ macro_rules! map_kernels {
         }
 
         #[target_feature(enable = $features)]
-        fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, nonlinearity: Nonlinearity) {
+        fn recalibrate(map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: Epilogue) {
             for (y, columns) in map.rows() {
                 for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
                     let shortcut = shortcut.map(|s| &s.data()[s.layout().offset(y, x)..][..gates.len()]);
@@ -903,30 +901,30 @@ macro_rules! map_kernels {
                             Some(shortcut) => fma(load_part(values), load_part(gates), load_part(&shortcut[vector * LANES..][..values.len()])),
                             None => mul(load_part(values), load_part(gates)),
                         };
-                        store_part(values, apply(nonlinearity, scaled));
+                        store_part(values, finish(epilogue, scaled));
                     }
                 }
             }
         }
 
         #[target_feature(enable = $features)]
-        fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, nonlinearity: Nonlinearity) {
+        fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue) {
             for (y, columns) in map.rows() {
                 for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
                     let shortcut = &shortcut.data()[shortcut.layout().offset(y, x)..][..shortcut.channels()];
                     for (values, shortcut) in pixel.chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
-                        store_part(values, apply(nonlinearity, add(load_part(values), load_part(shortcut))));
+                        store_part(values, finish(epilogue, add(load_part(values), load_part(shortcut))));
                     }
                 }
             }
         }
 
         #[target_feature(enable = $features)]
-        fn activate_map(map: &mut MapMut<'_>, nonlinearity: Nonlinearity) {
+        fn activate_map(map: &mut MapMut<'_>, epilogue: Epilogue) {
             for (y, columns) in map.rows() {
                 for pixel in map.pixels_of_row(y, columns) {
                     for values in pixel.chunks_mut(LANES) {
-                        store_part(values, apply(nonlinearity, load_part(values)));
+                        store_part(values, finish(epilogue, load_part(values)));
                     }
                 }
             }
@@ -971,7 +969,28 @@ macro_rules! map_kernels {
                 Nonlinearity::HardSigmoid => hard_sigmoid(x),
                 Nonlinearity::Silu => mul(x, sigmoid(x)),
                 Nonlinearity::HardSwish => mul(x, hard_sigmoid(x)),
+                Nonlinearity::RoundedSilu(grid) => mul(x, round_to(grid, sigmoid(x))),
+                Nonlinearity::RoundedHardSwish(grid) => mul(x, round_to(grid, hard_sigmoid(x))),
             }
+        }
+
+        /// See [`Grid::round`].
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn round_to(Grid { scale, low, high }: Grid, x: Vector) -> Vector {
+            let x = min(splat(high * scale), max(splat(low * scale), x));
+            let inverse = splat(1.0 / scale);
+            let quotient = mul(x, inverse);
+            let rest = fma(quotient, splat(-scale), x);
+            mul(round(fma(rest, inverse, quotient)), splat(scale))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn finish(epilogue: Epilogue, x: Vector) -> Vector {
+            let x = epilogue.before.map_or(x, |grid| round_to(grid, x));
+            let x = apply(epilogue.nonlinearity, x);
+            epilogue.after.map_or(x, |grid| round_to(grid, x))
         }
 
         #[inline]

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use super::convolution::{Convolution, ConvolutionShape, Window};
+use super::epilogue::Epilogue;
 use super::layout::{Layout, Map, MapMut};
 use super::limits::{MAX_SIZE, SizeError};
 use super::nonlinearity::Nonlinearity;
@@ -94,7 +95,7 @@ impl Winograd {
     }
 }
 
-/// A 3×3 convolution of stride 1 with bias and nonlinearity, its weights transformed and packed for one instruction set.
+/// A 3×3 convolution of stride 1 with bias and epilogue, its weights transformed and packed for one instruction set.
 #[derive(Debug)]
 pub struct WinogradConvolution {
     pub(in crate::kernels) tile: WinogradTile,
@@ -102,7 +103,7 @@ pub struct WinogradConvolution {
     pub(in crate::kernels) bias: Vec<f32>,
     /// `[outputs]`; empty where no PReLU follows.
     pub(in crate::kernels) slopes: Vec<f32>,
-    pub(in crate::kernels) nonlinearity: Nonlinearity,
+    pub(in crate::kernels) epilogue: Epilogue,
     /// The product of every place of an input tile, by rows.
     products: Vec<Convolution>,
     shape: ConvolutionShape,
@@ -131,7 +132,7 @@ impl WinogradConvolution {
         shape: ConvolutionShape,
         weights: &[f32],
         bias: &[f32],
-        nonlinearity: Nonlinearity,
+        epilogue: impl Into<Epilogue>,
     ) -> Result<Self, SizeError> {
         if !Self::fits(simd, &shape) {
             return Err(SizeError::NoWinograd { shape });
@@ -150,10 +151,10 @@ impl WinogradConvolution {
         let products = transformed.into_iter().map(|weights| Convolution::new(simd, product, &weights, &zeros, Nonlinearity::Identity));
         let products = products.collect::<Result<_, _>>()?;
         let block = (BLOCK_BYTES / (places * (inputs + outputs) * size_of::<f32>())).clamp(24, 96);
-        Ok(Self { tile, window: shape.window(), bias: bias.to_vec(), slopes: vec![], nonlinearity, products, shape, block })
+        Ok(Self { tile, window: shape.window(), bias: bias.to_vec(), slopes: vec![], epilogue: epilogue.into(), products, shape, block })
     }
 
-    /// Puts a PReLU (He et al., arXiv 1502.01852) before the nonlinearity; `slopes` is `[outputs]`, or empty for none.
+    /// Puts a PReLU (He et al., arXiv 1502.01852) before the epilogue; `slopes` is `[outputs]`, or empty for none.
     ///
     /// # Panics
     /// When there are more or fewer.
@@ -193,7 +194,7 @@ impl WinogradConvolution {
     }
 }
 
-/// `output = nonlinearity(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](WinogradConvolution::set_slopes).
+/// `output = epilogue(prelu(convolution(input) + bias + shortcut))`, where the convolution [has slopes](WinogradConvolution::set_slopes).
 ///
 /// A NaN or an infinity of the input makes every output of the tiles that read it NaN. On uniform noise the root mean square of the
 /// error is 0.6 of that of [`convolve`](super::convolve) with tiles of two, whose sums are shorter, and 3.5 to 4 times it with tiles of four (64 to 256

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use crate::kernels::maps::vector::{CHUNK, DEPTHWISE_PIXELS, ROW_DISTANCE, Segment, Taps, map_kernels, segments};
 use crate::kernels::maps::{
-    Convolution, Depthwise, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution, WinogradTile,
+    Convolution, Depthwise, Epilogue, Grid, Layout, Linear, Map, MapMut, Nonlinearity, Panel, PanelSize, Pool, Window, WinogradConvolution,
+    WinogradTile,
 };
 use crate::kernels::vector::{EXP_POLYNOMIAL, HALF_EXP_LIMIT, SUM_BLOCK, UNITS, vector_kernels};
 use crate::kernels::{Excitation, Rectify};

@@ -2,6 +2,7 @@
 
 mod einsum;
 mod every_nth;
+mod fake_quantize;
 mod squeeze;
 
 use tract_onnx::Onnx;
@@ -24,6 +25,10 @@ pub(super) fn importer() -> Onnx {
     let operators = &mut importer.op_register;
     operators.insert("Einsum", einsum::import);
     operators.insert("Squeeze", squeeze::import);
+    operators.insert("FakeQuantize", fake_quantize::import);
+    operators.insert("RoundedSilu", fake_quantize::import_silu);
+    operators.insert("RoundedHardSwish", fake_quantize::import_hard_swish);
+    operators.insert("DynamicFakeQuantize", fake_quantize::import_dynamic);
     operators.insert(EVERY_NTH, every_nth::import);
     operators.insert(RESIZE_10, |context, node| of_opset(10, "Resize", context, node));
     operators.insert(RESIZE_13, |context, node| of_opset(13, "Resize", context, node));
