@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use prost::Message as _;
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 
 use super::nodes::{is_onnx, opset};
@@ -14,6 +15,8 @@ use crate::excerpt::excerpt;
 const MOST_NODES: usize = 1 << 16;
 /// Of a function that cannot be replaced.
 const ADVICE: &str = "replace the functions of the file by onnx.inliner.inline_local_functions of the onnx package";
+/// Bytes of the nodes that calls become.
+const MOST_BYTES: usize = 1 << 28;
 /// Functions that call each other.
 const MOST_DEPTH: usize = 16;
 
@@ -29,7 +32,7 @@ pub(super) fn inline(model: &mut ModelProto) -> Result<Vec<String>, String> {
         return Err(format!("function {:?} is of another opset than the file, {opset}; {ADVICE}", excerpt(other.name())));
     }
     let functions = functions.iter().map(|function| ((function.domain(), function.name()), function)).collect();
-    let mut inliner = Inliner { functions, calls: 0, nodes: 0 };
+    let mut inliner = Inliner { functions, calls: 0, nodes: 0, bytes: 0 };
     if let Some(graph) = &mut model.graph {
         inliner.graph(graph, 0)?;
     }
@@ -40,6 +43,8 @@ struct Inliner<'a> {
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     calls: usize,
     nodes: usize,
+    /// Of the bodies that took the place of calls, whose constants are copied each time.
+    bytes: usize,
 }
 
 impl Inliner<'_> {
@@ -56,6 +61,10 @@ impl Inliner<'_> {
                     return Err(format!("function {:?} is called {MOST_DEPTH} calls deep, expected less", excerpt(&node.op_type)));
                 }
                 self.calls += 1;
+                self.bytes = self.bytes.saturating_add(function.encoded_len());
+                if self.bytes > MOST_BYTES {
+                    return Err(format!("the calls of the file's functions make more than {MOST_BYTES} bytes; {ADVICE}"));
+                }
                 let body = call(function, &node, self.calls)?;
                 inlined.extend(self.nodes(body, depth + 1)?);
             } else {
