@@ -155,7 +155,9 @@ proptest! {
         for simd in Simd::available() {
             let convolution = Convolution::new(simd, shape, &weights, &bias, Nonlinearity::Identity);
             let depthwise = Depthwise::new(window, &weights, &bias, Nonlinearity::Identity);
-            prop_assert!(few || convolution.is_err() && depthwise.is_err(), "4 weights for {shape:?}");
+            prop_assert_eq!(convolution.is_ok(), few && bias.len() == outputs, "{} weights for {:?}", weights.len(), shape);
+            let fills = product(&[bias.len(), k, kk]) == Some(weights.len() as u128);
+            prop_assert_eq!(depthwise.is_ok(), fills, "{} weights for {} channels of {:?}", weights.len(), bias.len(), window);
             let Ok(convolution) = convolution else { continue };
             let depthwise = depthwise.ok().filter(|_| (inputs, outputs) == (groups, groups));
             for by_channels in [false, true] {
