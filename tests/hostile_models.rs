@@ -135,14 +135,17 @@ fn files_of_the_field_are_refused_in_one_sentence_checked_or_not() {
     for (file, expected) in [
         (
             convolution(1, vec![ints("pads", &[1 << 62, 0, 0, 0]), ints("strides", &[(1 << 62) - 200, 1])]),
-            "not a usable ONNX model: Conv \"a\": pads[0] is 4611686018427387904, expected 0 to 4096",
+            "not a usable ONNX model: operator Conv (node \"a\"): pads[0] is 4611686018427387904, expected 0 to 4096",
         ),
         (
             convolution(3, vec![ints("dilations", &[1 << 61, 1])]),
-            "not a usable ONNX model: Conv \"a\": dilations[0] is 2305843009213693952, expected 1 to 4096",
+            "not a usable ONNX model: operator Conv (node \"a\"): dilations[0] is 2305843009213693952, expected 1 to 4096",
         ),
-        (convolution(3, vec![ints("pads", &[0, 0, 0, 1 << 31])]), "not a usable ONNX model: Conv \"a\": pads[3] is 2147483648, expected 0 to 4096"),
-        (add(9), "not a usable ONNX model: Add \"s\": its inputs have sizes of 32 and 48, expected equal ones, or 1"),
+        (
+            convolution(3, vec![ints("pads", &[0, 0, 0, 1 << 31])]),
+            "not a usable ONNX model: operator Conv (node \"a\"): pads[3] is 2147483648, expected 0 to 4096",
+        ),
+        (add(9), "not a usable ONNX model: operator Add (node \"s\"): its inputs have sizes of 32 and 48, expected equal ones, or 1"),
     ] {
         for args in [&[][..], &["--check-models", "false"]] {
             let said = refusal(&file, args);

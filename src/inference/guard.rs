@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::bail;
 
 use super::EngineError;
 use crate::excerpt::cut;
@@ -29,7 +30,7 @@ pub(crate) fn panics_are_answered() -> bool {
 /// # Errors
 /// [`EngineError::Import`].
 pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
-    caught(import, "the graph is not consistent").map_err(EngineError::Import)
+    caught(import, "the graph is not consistent").map_err(|error| EngineError::Import(in_one_line(&error)))
 }
 
 /// Runs the network.
@@ -37,29 +38,27 @@ pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, Eng
 /// # Errors
 /// [`EngineError::Run`].
 pub(super) fn guard_run<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
-    caught(run, "an operator panicked").map_err(EngineError::Run)
+    caught(run, "an operator panicked").map_err(|error| EngineError::Run(in_one_line(&error)))
 }
 
-fn caught<T>(work: impl FnOnce() -> TractResult<T>, panicked: &str) -> Result<T, String> {
+/// Does `work`, whose panic becomes an error that says `panicked` and why.
+pub(super) fn caught<T>(work: impl FnOnce() -> TractResult<T>, panicked: &str) -> TractResult<T> {
     let before = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(before);
-    match result {
-        Ok(result) => result.map_err(|error| one_line(&format!("{error:#}"))),
-        Err(panic) => Err(match words(panic.as_ref()) {
-            "" => panicked.to_owned(),
-            words => format!("{panicked}: {}", one_line(words)),
-        }),
-    }
+    result.unwrap_or_else(|panic| match words(panic.as_ref()) {
+        "" => bail!("{panicked}"),
+        words => bail!("{panicked}: {words}"),
+    })
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
-/// `text` in one line, cut where it is long.
-fn one_line(text: &str) -> String {
-    cut(text, MAX_REASON).replace(char::is_control, " ")
+/// All that `error` says, cut where it is long.
+fn in_one_line(error: &TractError) -> String {
+    cut(&format!("{error:#}"), MAX_REASON).replace(char::is_control, " ")
 }
 
 #[cfg(test)]

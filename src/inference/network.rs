@@ -13,11 +13,11 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::form::Form;
-use super::guard::{guard, guard_run};
+use super::guard::guard_run;
 use super::input::Values;
-use super::onnx::OnnxFile;
+use super::onnx::{OnnxFile, name_of_type};
 use super::{EngineError, Gates, Inference, Input, OperatorCounts, SeBlockInfo, sizes};
-use crate::graph::{ChannelGateInfo, Lowering, Unlowered, channel_gates, declutter, feed_map, fuse_squeeze_excite, lower};
+use crate::graph::{ChannelGateInfo, Lowering, Refusal, Unlowered, channel_gates, declutter, feed_map, fuse_squeeze_excite, lower};
 use crate::kernels::maps::{Layout, Map, MapMut, from_pixels, from_planar, to_planar};
 use crate::kernels::{Level, Simd};
 use crate::ops::{Region, SqueezeExcite};
@@ -72,7 +72,7 @@ impl Network {
         file.forget_values();
         let parameters = file.parameter_names();
         let batch = form.batch();
-        guard(move || {
+        file.guard(move || {
             match rewrite {
                 Rewrite::All(_) => declutter(&mut model)?,
                 Rewrite::Nothing => model.declutter()?,
@@ -80,7 +80,7 @@ impl Network {
             sizes::check_all(&model)?;
             yield_f32(&mut model)?;
             let output = model.output_fact(0)?;
-            let output_shape = output.shape.as_concrete().context("an output whose size depends on values")?.to_vec();
+            let output_shape = output.shape.as_concrete().ok_or_else(|| depends("the output"))?.to_vec();
             let flops = flops(&model)?;
             let se_blocks = match rewrite {
                 Rewrite::All(_) => fuse_squeeze_excite(&mut model, simd, &parameters)?,
@@ -93,7 +93,7 @@ impl Network {
                 _ => vec![],
             };
             let map = feed_map(&mut model, batch)?;
-            let fed_shape = model.input_fact(0)?.shape.as_concrete().context("an input whose size depends on values")?.to_vec();
+            let fed_shape = model.input_fact(0)?.shape.as_concrete().ok_or_else(|| depends("the input"))?.to_vec();
             let plan = model.into_optimized()?.into_runnable()?;
             let operators = count_operators(plan.model())?;
             let idle = Mutex::new(vec![plan.spawn()?]);
@@ -241,10 +241,14 @@ fn yield_f32(model: &mut TypedModel) -> TractResult<()> {
     if datum_type == f32::datum_type() {
         return Ok(());
     }
-    ensure!(datum_type.is_float(), "an output of {datum_type:?}, expected F32");
+    ensure!(datum_type.is_float(), Refusal(format!("the output is of type {}, expected floating point", name_of_type(datum_type))));
     let name = format!("{}.f32", model.node(output.node).name);
     let wires = model.wire_node(name, cast(f32::datum_type()), &[output])?;
     model.select_output_outlets(&wires)
+}
+
+fn depends(what: &str) -> Refusal {
+    Refusal(format!("the size of {what} depends on the picture, expected a fixed one; export the network without what filters or counts its results"))
 }
 
 fn flops(model: &TypedModel) -> TractResult<u64> {
@@ -255,7 +259,8 @@ fn flops(model: &TypedModel) -> TractResult<u64> {
         }
         for (cost, count) in node.op.cost(&model.node_input_facts(node.id)?)? {
             if cost.is_compute() {
-                multiply_accumulates = multiply_accumulates.saturating_add(u64::try_from(count.to_i64()?)?);
+                multiply_accumulates =
+                    multiply_accumulates.saturating_add(u64::try_from(count.to_i64().map_err(|_| depends("a value inside the network"))?)?);
             }
         }
     }

@@ -3,9 +3,12 @@
 use tract_onnx::prelude::tract_itertools::Itertools;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
-use super::shown;
+use super::guard::caught;
+use super::onnx::AtNode;
+use crate::graph::Refusal;
 
 /// Bytes of one value inside a network.
 const MAX_BYTES: u64 = 1 << 31;
@@ -22,7 +25,10 @@ const MAX_FORMULA: usize = 256;
 /// For sizes that do not agree or are below zero, and values of more than [`MAX_BYTES`], by the node's name.
 pub(super) fn follow(model: &mut InferenceModel) -> TractResult<()> {
     for id in model.eval_order()? {
-        follow_node(model, id).with_context(|| format!("{} {}", model.node(id).op.name(), shown(&model.node(id).name)))?;
+        caught(|| follow_node(model, id), "its attributes are not consistent").map_err(|error| {
+            let inputs = model.node_input_facts(id).unwrap_or_default();
+            error.context(AtNode::new(&model.node(id).name, &inputs))
+        })?;
     }
     Ok(())
 }
@@ -43,7 +49,7 @@ fn follow_node(model: &mut InferenceModel, id: usize) -> TractResult<()> {
     Ok(())
 }
 
-/// As [`follow`], for a graph whose shapes are known.
+/// As [`follow`], for a graph whose shapes are known; windows have at least one place.
 ///
 /// # Errors
 /// As [`follow`].
@@ -51,32 +57,64 @@ pub(super) fn check_all(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes() {
         for output in &node.outputs {
             let fact = &output.fact;
-            check(&fact.shape.to_tvec(), Some(fact.datum_type)).with_context(|| format!("{} {}", node.op.name(), shown(&node.name)))?;
+            check(&fact.shape.to_tvec(), Some(fact.datum_type)).with_context(|| AtNode::new(&node.name, &[]))?;
+        }
+        let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
+        let pool = node.op_as::<MaxPool>().map(|op| &op.pool_spec).or(node.op_as::<SumPool>().map(|op| &op.pool_spec));
+        if let Some(spec) = conv.or(pool) {
+            check_window(spec, &model.node_input_facts(node.id)?[0].shape).with_context(|| AtNode::new(&node.name, &[]))?;
         }
     }
     Ok(())
 }
 
+/// A window larger than what it is given has no place at all, which tract takes for one.
+fn check_window(spec: &PoolSpec, input: &ShapeFact) -> TractResult<()> {
+    let (before, after, ceil) = match &spec.padding {
+        PaddingSpec::Explicit(before, after) => (before.as_slice(), after.as_slice(), false),
+        PaddingSpec::ExplicitOnnxPool(before, after, ceil) => (before.as_slice(), after.as_slice(), *ceil),
+        PaddingSpec::Valid => (&[][..], &[][..], false),
+        PaddingSpec::SameUpper | PaddingSpec::SameLower => return Ok(()),
+    };
+    let (input, strides, dilations) = (spec.data_format.shape(input.to_tvec())?, spec.strides(), spec.dilations());
+    for (axis, size) in input.hw_dims().iter().enumerate().filter_map(|(axis, size)| Some((axis, size.to_usize().ok()?))) {
+        let padding = |pads: &[usize]| pads.get(axis).copied().unwrap_or(0);
+        let size = size.saturating_add(padding(before)).saturating_add(padding(after));
+        let window = (spec.kernel_shape[axis] - 1).saturating_mul(dilations[axis]).saturating_add(1);
+        // Rounded up, a window that overhangs by less than a stride is one.
+        let overhang = if ceil { strides[axis].saturating_sub(1) } else { 0 };
+        ensure!(
+            window <= size.saturating_add(overhang),
+            Refusal(format!(
+                "its window covers {window} rows or columns of {size}, padding included, expected at most as many; larger pictures may fit"
+            ))
+        );
+    }
+    Ok(())
+}
+
 /// Sizes that values decide are passed over.
-fn check(dims: &[TDim], datum_type: Option<DatumType>) -> TractResult<()> {
+fn check(dims: &[TDim], datum_type: Option<DatumType>) -> Result<(), Refusal> {
+    let refuse = |reason: String| Err(Refusal(reason));
     let mut bytes = datum_type.map_or(1, |datum_type| datum_type.size_of() as u64);
     for dim in dims {
         match dim {
             TDim::Broadcast(terms) if terms.iter().all(|term| term.to_i64().is_ok()) => {
-                bail!("its inputs have sizes of {}, expected equal ones, or 1", terms.iter().join(" and "));
+                return refuse(format!("its inputs have sizes of {}, expected equal ones, or 1", terms.iter().join(" and ")));
             }
             _ => {}
         }
         let Ok(size) = dim.to_i64() else {
             let formula = dim.to_string().len();
-            ensure!(formula <= MAX_FORMULA, "it yields a size that {formula} characters describe, expected at most {MAX_FORMULA}");
+            if formula > MAX_FORMULA {
+                return refuse(format!("it yields a size that {formula} characters describe, expected at most {MAX_FORMULA}"));
+            }
             continue;
         };
-        let Ok(size) = u64::try_from(size) else { bail!("it yields a size of {size}, expected none below 0") };
+        let Ok(size) = u64::try_from(size) else { return refuse(format!("it yields a size of {size}, expected none below 0")) };
         bytes = bytes.saturating_mul(size);
     }
-    ensure!(bytes <= MAX_BYTES, "it yields {bytes} bytes, expected at most {MAX_BYTES}");
-    Ok(())
+    if bytes > MAX_BYTES { refuse(format!("it yields {bytes} bytes, expected at most {MAX_BYTES}")) } else { Ok(()) }
 }
 
 #[cfg(test)]

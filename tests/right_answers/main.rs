@@ -5,3 +5,4 @@
 mod heads;
 mod operators;
 mod quantised;
+mod refused;

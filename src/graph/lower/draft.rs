@@ -7,6 +7,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::Lowering;
 use super::operator::{Operator, Recognised, map_size};
+use crate::graph::Refusal;
 use crate::graph::pattern::{shape, values};
 use crate::kernels::maps::{
     Convolution, ConvolutionShape, Depthwise, Epilogue, Layout, Linear, MAX_VALUES, Nonlinearity, WeightsMut, Window, Winograd, WinogradConvolution,
@@ -441,7 +442,8 @@ fn layouts(sizes: &[[usize; 3]], parents: &[Option<(usize, usize)>], steps: &[St
         all = all.saturating_add(layout.len());
     }
     let most = bare.saturating_mul(2).saturating_add(BORDER_VALUES).min(MAX_VALUES);
-    ensure!(all <= most, "maps of {bare} values take {all} with the padding of their convolutions, expected at most {most}");
+    let reason = || Refusal(format!("maps of {bare} values take {all} with the padding of their convolutions, expected at most {most}"));
+    ensure!(all <= most, reason());
     Ok(layouts)
 }
 

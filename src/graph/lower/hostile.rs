@@ -66,15 +66,15 @@ fn windows_of_every_ordinary_size_are_lowered() {
 fn windows_beyond_the_limits_are_refused_in_a_sentence() {
     let minus_200 = 200usize.wrapping_neg();
     let message = refusal(|spec| spec.padding = PaddingSpec::Explicit(tvec!(minus_200, 0), tvec!(200, 0)));
-    assert_eq!(message, "conv cannot be run: the padding is 18446744073709551416, expected 0 to 268435456");
+    assert_eq!(message, "\"conv\" cannot be run: the padding is 18446744073709551416, expected 0 to 268435456");
     let message = refusal(|spec| spec.padding = PaddingSpec::ExplicitOnnxPool(tvec!(1, 1), tvec!(1, 1 << 40), false));
-    assert_eq!(message, "conv cannot be run: the padding is 1099511627776, expected 0 to 268435456");
+    assert_eq!(message, "\"conv\" cannot be run: the padding is 1099511627776, expected 0 to 268435456");
     let message = refusal(|spec| spec.strides = Some(tvec!(1, 0)));
-    assert_eq!(message, "conv cannot be run: the stride is 0, expected 1 to 268435456");
+    assert_eq!(message, "\"conv\" cannot be run: the stride is 0, expected 1 to 268435456");
     let message = refusal(|spec| spec.dilations = Some(tvec!(1 << 61, 1)));
-    assert_eq!(message, "conv cannot be run: the dilation is 2305843009213693952, expected 1 to 268435456");
+    assert_eq!(message, "\"conv\" cannot be run: the dilation is 2305843009213693952, expected 1 to 268435456");
     let message = refusal(|spec| spec.kernel_shape = tvec!(1 << 32, 1 << 32));
-    assert_eq!(message, "conv cannot be run: the number of taps is 4294967296, expected 1 to 268435456");
+    assert_eq!(message, "\"conv\" cannot be run: the number of taps is 4294967296, expected 1 to 268435456");
 }
 
 #[test]

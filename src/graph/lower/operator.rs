@@ -78,7 +78,7 @@ pub(super) fn check_windows(model: &TypedModel) -> TractResult<()> {
         let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
         let pool = node.op_as::<MaxPool>().map(|op| &op.pool_spec).or(node.op_as::<SumPool>().map(|op| &op.pool_spec));
         if let Some(spec) = conv.or(pool) {
-            check_window(spec).with_context(|| format!("{:.60} cannot be run", node.name))?;
+            check_window(spec).with_context(|| format!("{:?} cannot be run", node.name))?;
         }
     }
     Ok(())

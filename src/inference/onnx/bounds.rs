@@ -10,6 +10,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::external_data;
+use super::fault::described;
 use crate::inference::{EngineError, MAX_SIDE, shown};
 
 /// Nodes of all graphs together; the largest classifiers have some 10,000.
@@ -137,7 +138,7 @@ fn width(tensor: &TensorProto) -> Option<u64> {
 
 fn check_node(node: &NodeProto, constants: &Constants) -> Result<(), String> {
     let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    let place = |error: String| format!("{} {}: {error}", shown(&node.op_type).trim_matches('"'), shown(name));
+    let place = |error: String| format!("{}: {error}", described(node));
     check_name(name).and_then(|()| check_name(&node.op_type)).map_err(place)?;
     within("it has", node.input.len(), MAX_ENDS, "inputs").and_then(|()| within("it has", node.output.len(), MAX_ENDS, "outputs")).map_err(place)?;
     node.input.iter().chain(&node.output).try_for_each(|name| check_name(name)).map_err(place)?;
@@ -416,17 +417,17 @@ mod tests {
                 for value in [0, -1, 4097, 1 << 31, 1 << 61, i64::MIN, i64::MAX] {
                     assert_eq!(
                         refusal(node(op, vec![ints(name, &[1, value])]), vec![]),
-                        format!("{op} \"n\": {name}[1] is {value}, expected 1 to 4096")
+                        format!("operator {op} (node \"n\"): {name}[1] is {value}, expected 1 to 4096")
                     );
                 }
             }
             for value in [-1, -200, 4097, 1 << 31, 1 << 62, i64::MIN] {
                 let said = refusal(node(op, vec![ints("pads", &[0, value, 0, 0])]), vec![]);
-                assert_eq!(said, format!("{op} \"n\": pads[1] is {value}, expected 0 to 4096"));
+                assert_eq!(said, format!("operator {op} (node \"n\"): pads[1] is {value}, expected 0 to 4096"));
             }
             for value in [0, -1, 1 << 17, i64::MIN] {
                 let said = refusal(node(op, vec![int("group", value)]), vec![]);
-                assert_eq!(said, format!("{op} \"n\": group is {value}, expected 1 to 65536"));
+                assert_eq!(said, format!("operator {op} (node \"n\"): group is {value}, expected 1 to 65536"));
             }
         }
         for (op, name, value, expected) in [
@@ -440,7 +441,10 @@ mod tests {
             ("ConvTranspose", "output_padding", -1, "0 to 4096"),
             ("Anything", "anything", 1 << 40, "-2147483648 to 2147483647"),
         ] {
-            assert_eq!(refusal(node(op, vec![int(name, value)]), vec![]), format!("{op} \"n\": {name} is {value}, expected {expected}"));
+            assert_eq!(
+                refusal(node(op, vec![int(name, value)]), vec![]),
+                format!("operator {op} (node \"n\"): {name} is {value}, expected {expected}")
+            );
         }
     }
 
@@ -461,13 +465,16 @@ mod tests {
             ("Unsqueeze", "a", &[1 << 33], "axes[0] is 8589934592, expected -8 to 8"),
             ("ReduceMean", "a", &[-9], "axes[0] is -9, expected -8 to 8"),
         ] {
-            assert_eq!(refusal(node(op, vec![]), vec![sizes(input, values)]), format!("{op} \"n\": {expected}"));
+            assert_eq!(refusal(node(op, vec![]), vec![sizes(input, values)]), format!("operator {op} (node \"n\"): {expected}"));
         }
         let range = vec![sizes("x", &[0]), sizes("a", &[1 << 30]), sizes("b", &[1])];
-        assert_eq!(refusal(node("Range", vec![]), range), "Range \"n\": it counts from 0 to 1073741824 by 1, expected at most 16777216 values");
+        assert_eq!(
+            refusal(node("Range", vec![]), range),
+            "operator Range (node \"n\"): it counts from 0 to 1073741824 by 1, expected at most 16777216 values"
+        );
         for scale in [0.0, -1.0, f32::NAN, f32::INFINITY, 5000.0] {
             let said = refusal(node("Resize", vec![]), vec![parameter("b", &[1], &[scale])]);
-            assert_eq!(said, format!("Resize \"n\": scales holds {scale}, expected more than 0 and at most 4096"));
+            assert_eq!(said, format!("operator Resize (node \"n\"): scales holds {scale}, expected more than 0 and at most 4096"));
         }
     }
 
@@ -489,10 +496,10 @@ mod tests {
             (vec![ints("pads", &[1, 1, 1])], "pads has 3 values, expected a begin and an end for each axis"),
             (vec![int("group", 3)], "group is 3, expected a divisor of 8, the channels of its weights"),
         ] {
-            assert_eq!(refusal(node("Conv", attributes), vec![weights()]), format!("Conv \"n\": {expected}"));
+            assert_eq!(refusal(node("Conv", attributes), vec![weights()]), format!("operator Conv (node \"n\"): {expected}"));
         }
         let uneven = vec![ints("kernel_shape", &[3, 3]), ints("dilations", &[1, 1, 1])];
-        assert_eq!(refusal(node("MaxPool", uneven), vec![]), "MaxPool \"n\": dilations is of 3 axes, expected 2 as kernel_shape has");
+        assert_eq!(refusal(node("MaxPool", uneven), vec![]), "operator MaxPool (node \"n\"): dilations is of 3 axes, expected 2 as kernel_shape has");
     }
 
     #[test]
@@ -510,7 +517,7 @@ mod tests {
         let elsewhere = TensorProto { data_location: Some(1), ..TensorProto::default() };
         let value = AttributeProto { name: "value".to_owned(), t: Some(elsewhere), ..AttributeProto::default() };
         let said = refusal(node("Constant", vec![value]), vec![]);
-        assert_eq!(said, "Constant \"n\": value: its values lie in another file, expected them in this one");
+        assert_eq!(said, "operator Constant (node \"n\"): value: its values lie in another file, expected them in this one");
     }
 
     #[test]
@@ -519,7 +526,7 @@ mod tests {
         let said = refusal(long, vec![]);
         assert!(said.len() < 300 && said.ends_with("its name has 1048576 bytes, expected at most 1024"), "{said}");
         let wide = NodeProto { input: vec![String::new(); 5000], ..node("Concat", vec![]) };
-        assert_eq!(refusal(wide, vec![]), "Concat \"n\": it has 5000 inputs, expected at most 4096");
+        assert_eq!(refusal(wide, vec![]), "operator Concat (node \"n\"): it has 5000 inputs, expected at most 4096");
         let mut many = model(node("Relu", vec![]), vec![]);
         many.graph.as_mut().unwrap().node = vec![NodeProto::default(); MAX_NODES + 1];
         assert!(check(&many).unwrap_err().to_string().ends_with("the file has 65537 nodes, expected at most 65536"));

@@ -3,6 +3,7 @@
 mod bounds;
 mod ending;
 mod external_data;
+mod fault;
 mod operators;
 mod parameters;
 mod prune;
@@ -20,10 +21,12 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 pub use self::ending::Ending;
+use self::fault::described;
+pub(super) use self::fault::{AtNode, name_of_type};
 use super::form::Form;
-use super::guard::guard;
+use super::guard::{caught, guard};
 use super::{EngineError, TensorInfo, shown, sizes};
-use crate::graph::ParameterNames;
+use crate::graph::{ParameterNames, Refusal};
 
 /// A parsed ONNX file.
 #[derive(Clone)]
@@ -118,16 +121,25 @@ impl OnnxFile {
         rewrite::rewrite(&mut self.proto)
     }
 
+    /// Does a part of the import, of which a failure becomes a sentence about a node of the file.
+    ///
+    /// # Errors
+    /// [`EngineError::Import`].
+    pub(super) fn guard<T>(&self, import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
+        caught(import, "its attributes are not consistent").map_err(|error| EngineError::Import(fault::explain(self.proto.graph.as_ref(), &error)))
+    }
+
     /// The graph, not yet decluttered, for an input of this `form`; its own input is [the plain one](Form::make_plain).
     ///
     /// # Errors
     /// [`EngineError::Import`] for a graph that tract cannot bring to this shape.
     pub(super) fn to_typed(&self, form: &Form) -> Result<TypedModel, EngineError> {
-        guard(|| {
+        self.guard(|| {
             // The shapes that a file notes for its inner values may name an open batch or an old one; tract infers them anew.
             let parsed = operators::importer().parse(&self.proto, None)?;
             if let Some(name) = parsed.unresolved_inputs.first() {
-                bail!("nothing yields {}", shown(name));
+                let reader = self.proto.graph.iter().flat_map(|graph| &graph.node).find(|node| node.input.contains(name));
+                bail!(Refusal(format!("{} reads {}, which nothing yields", reader.map_or_else(|| "the graph".to_owned(), described), shown(name))));
             }
             let mut inferred = parsed.model.with_input_fact(0, form.datum_type.fact(&form.shape).into())?;
             sizes::follow(&mut inferred)?;

@@ -5,6 +5,8 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::graph::Refusal;
+
 const ELLIPSIS: &str = "...";
 
 pub(super) fn import(context: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -26,14 +28,14 @@ impl Ellipsis {
             Some((terms, result)) => (terms, result.to_owned()),
             None => (self.0.as_str(), self.implicit()),
         };
-        ensure!(terms.split(',').count() == ranks.len(), "equation {:.60} is of other than {} inputs", self.0, ranks.len());
+        ensure!(terms.split(',').count() == ranks.len(), Refusal(format!("its equation {:.60} is of other than {} inputs", self.0, ranks.len())));
         let free: Vec<char> = ('A'..='Z').filter(|letter| !self.0.contains(*letter)).collect();
         let mut most = 0;
         let mut spelled = vec![];
         for (term, rank) in terms.split(',').zip(ranks) {
             let named = term.replace(ELLIPSIS, "").chars().count();
             let hidden = rank.checked_sub(named).filter(|hidden| *hidden <= free.len() && (term.contains(ELLIPSIS) || *hidden == 0));
-            let hidden = hidden.with_context(|| format!("equation {:.60} names {named} axes of an input of {rank}", self.0))?;
+            let hidden = hidden.ok_or_else(|| Refusal(format!("its equation {:.60} names {named} axes of an input of {rank}", self.0)))?;
             most = most.max(hidden);
             spelled.push((term, hidden));
         }

@@ -4,6 +4,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use super::nodes::is_onnx;
 use crate::excerpt::excerpt;
+use crate::inference::onnx::fault::described;
 use crate::inference::onnx::operators::importer;
 
 /// Opsets of ONNX's own operators that the importer was written for; later ones may mean something else by the same names.
@@ -32,15 +33,14 @@ fn check_graph(graph: &GraphProto, is_known: &impl Fn(&NodeProto) -> bool) -> Re
 }
 
 fn unknown(node: &NodeProto) -> String {
-    let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    let (operator, name) = (excerpt(&node.op_type), excerpt(name));
+    let node_of_file = described(node);
     match node.domain.as_str() {
-        domain if is_onnx(domain) => format!("operator {operator} (node {name:?}) is not known; export the network without it"),
+        domain if is_onnx(domain) => format!("{node_of_file} is not known; export the network without it"),
         "com.microsoft" => format!(
-            "operator {operator} of ONNX Runtime (node {name:?}) is not known; take the file as it was before ONNX Runtime optimised it, or export it anew"
+            "{node_of_file} is one of ONNX Runtime's own and not known; take the file as it was before ONNX Runtime optimised it, or export it anew"
         ),
         domain => {
-            format!("operator {operator} of domain {:?} (node {name:?}) is not known; export the network with ONNX's own operators", excerpt(domain))
+            format!("{node_of_file} is of domain {:?} and not known; export the network with ONNX's own operators", excerpt(domain))
         }
     }
 }
@@ -64,7 +64,7 @@ mod tests {
         assert!(said("Relu", "").is_ok());
         assert_eq!(said("CenterCropPad", "").unwrap_err(), "operator CenterCropPad (node \"y\") is not known; export the network without it");
         let foreign = said("Fancy", "com.example").unwrap_err();
-        assert_eq!(foreign, "operator Fancy of domain \"com.example\" (node \"y\") is not known; export the network with ONNX's own operators");
+        assert_eq!(foreign, "operator Fancy (node \"y\") is of domain \"com.example\" and not known; export the network with ONNX's own operators");
         assert!(said("NhwcConv", "com.microsoft").unwrap_err().contains("as it was before ONNX Runtime optimised it"));
     }
 }

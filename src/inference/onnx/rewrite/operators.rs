@@ -7,8 +7,8 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::nodes::{Made, constants, float, for_each_graph, input, int, is_onnx, of_int, of_text, opset, set, text};
 use super::{convolution_transpose, pads, pools};
-use crate::excerpt::excerpt;
 use crate::inference::onnx::bounds::integers_of;
+use crate::inference::onnx::fault::described;
 use crate::inference::onnx::operators::{EVERY_NTH, RESIZE_10, RESIZE_13};
 
 pub(super) fn rewrite(model: &mut ModelProto) -> Result<Vec<String>, String> {
@@ -98,10 +98,7 @@ fn of_the_batch(node: &NodeProto, opset: i64, varying: &dyn Fn(&str) -> bool) ->
         return Ok(Some(made));
     }
     if node.input.len() < 3 || varying(&node.input[0]) {
-        let name = excerpt(if node.name.is_empty() { &node.output[0] } else { &node.name });
-        return Err(format!(
-            "BatchNormalization {name:?} is in training mode, expected statistics of its own; export the network in evaluation mode"
-        ));
+        return Err(format!("{} is in training mode, expected statistics of its own; export the network in evaluation mode", described(node)));
     }
     let epsilon = super::nodes::of_float("epsilon", float(node, "epsilon").unwrap_or(1e-5));
     made.op_to("InstanceNormalization", &[&node.input[0], &node.input[1], &node.input[2]], vec![epsilon], &node.output[0]);

@@ -17,6 +17,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use self::grid::{Grid, floats, integers, range, tensor};
+use crate::inference::onnx::fault::described;
 use crate::inference::shown;
 
 /// Whether an operator reads or makes quantised tensors.
@@ -39,7 +40,7 @@ pub(super) fn fold(model: &mut ModelProto) -> Result<Vec<String>, String> {
     let nodes = take_constants(graph);
     let mut rewriter = Rewriter::new(graph, &nodes, opset);
     for node in &nodes {
-        rewriter.rewrite(node).map_err(|why| format!("{} {}: {why}", shown(&node.op_type).trim_matches('"'), shown(&node.name)))?;
+        rewriter.rewrite(node).map_err(|why| format!("{}: {why}", described(node)))?;
     }
     let Rewriter { nodes, folded, made, .. } = rewriter;
     graph.node = nodes;
