@@ -274,6 +274,8 @@ for p in [1, 3]:
     simple("GlobalLpPool", p=p)
 for kind in ["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]:
     simple(kind)
+    for shape in [[1, C, H * W], [1, 2, 4, H, W]]:
+        case(kind, f"of {shape}", lambda g, x, k=kind, s=shape: g.op(k, g.op("Reshape", x, g.ints(s))))
 
 # Reductions.
 for kind in ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"]:
@@ -506,6 +508,118 @@ def branch(g, x):
     return g.op("If", g.constant(True, np.bool_), then_branch=body("yes", "Tanh"), else_branch=body("no", "Neg"))
 case("If", "constant condition", branch)
 case("Attention", "", lambda g, x: g.op("Attention", tokens(g, x), tokens(g, x), tokens(g, x), q_num_heads=2, kv_num_heads=2), 23)
+
+
+# Attributes at random, of maps of three to five axes; what ONNX Runtime refuses itself is left out.
+def at_random(count):
+    pick = np.random.default_rng(7)
+    some = lambda low, high, n: [int(v) for v in pick.integers(low, high, n)]
+    flip = lambda share=0.5: bool(pick.random() < share)
+
+    def spatial(rank):
+        """A value of `rank` axes, of which the first two are batch and channels."""
+        shapes = {3: [1, C, H * W], 4: [1, C, H, W], 5: [1, C, 3, 3, W]}
+        return lambda g, x: x if rank == 4 else g.op("Reshape", x, g.ints(shapes[rank]))
+
+    def window(n, dilations=True):
+        kernel = some(1, 4, n)
+        options = dict(kernel_shape=kernel)
+        if flip(0.8):
+            options["strides"] = some(1, 4, n)
+        if dilations and flip(0.3):
+            options["dilations"] = some(1, 3, n)
+        if flip(0.25):
+            options["auto_pad"] = ["SAME_UPPER", "SAME_LOWER", "VALID"][pick.integers(3)]
+        elif flip(0.8):
+            options["pads"] = [int(pick.integers(0, kernel[at % n])) for at in range(2 * n)]
+        return options
+
+    for number in range(count):
+        rank = int(pick.choice([3, 4, 4, 4, 5]))
+        n, kind = rank - 2, str(pick.choice("Conv Conv ConvTranspose MaxPool AveragePool LpPool Pad Slice Gather Reduce Split Reshape Transpose Concat Resize ArgMax".split()))
+        base, options = spatial(rank), {}
+        if kind in ("MaxPool", "AveragePool", "LpPool"):
+            options = window(n)
+            if flip(0.4) and options.get("auto_pad", "VALID") == "VALID":
+                options["ceil_mode"] = 1
+            if kind == "AveragePool" and flip():
+                options["count_include_pad"] = 1
+            if kind == "LpPool":
+                options["p"] = int(pick.integers(1, 4))
+            make = lambda g, x, k=kind, b=base, o=options: g.op(k, b(g, x), **o)
+            since = {"MaxPool": 12, "AveragePool": 19, "LpPool": 18}[kind]
+        elif kind in ("Conv", "ConvTranspose"):
+            options, group = window(n), int(pick.choice([1, 1, 2, 4, C]))
+            kernel, outputs = options.pop("kernel_shape"), int(pick.choice([4, 6, C])) if group < 4 else C
+            group = group if outputs % group == 0 else 1
+            if kind == "ConvTranspose":
+                if flip(0.3) and "strides" in options:
+                    options["output_padding"] = [int(pick.integers(0, s)) for s in options["strides"]]
+                if flip(0.2):
+                    size = {3: [H * W], 4: [H, W], 5: [3, 3, W]}[rank]
+                    options["output_shape"] = [a * s + int(pick.integers(0, 2)) for a, s in zip(size, options.get("strides", [1] * n))]
+            shown = dict(options, kernel=kernel, group=group, outputs=outputs)
+            make = lambda g, x, b=base, m=convolution(outputs=outputs, kernel=kernel, group=group, bias=flip(), kind=kind, **options): m(g, b(g, x))
+            options, since = shown, 11
+        elif kind == "Pad":
+            pads, mode = some(-2, 4, 2 * rank), str(pick.choice(["constant", "reflect", "edge"]))
+            pads[0] = pads[rank] = 0
+            if mode != "constant":
+                pads[1] = pads[rank + 1] = 0
+            computed = flip(0.3)
+            options, since = dict(pads=pads, mode=mode, computed=computed), 11
+
+            def make(g, x, b=base, pads=pads, mode=mode, computed=computed):
+                # As PyTorch exports it: a chain of operators on a constant.
+                names = g.op("Cast", g.op("Concat", g.ints(pads[:3]), g.ints(pads[3:]), axis=0), to=7) if computed else g.ints(pads)
+                return g.op("Pad", b(g, x), names, mode=mode)
+        elif kind == "Slice":
+            axes = [int(a) for a in pick.permutation(np.arange(1, rank))[: pick.integers(1, rank)]]
+            steps = [int(pick.choice([1, 1, 2, 3, -1, -2])) for _ in axes]
+            starts = [int(pick.integers(-9, 9)) for _ in axes]
+            ends = [int(pick.choice([INT64_MAX, 6, 9, -1])) if step > 0 else int(pick.choice([-INT64_MAX, 0, -9])) for step in steps]
+            options, since, narrow = dict(starts=starts, ends=ends, axes=axes, steps=steps, int32=flip(0.3)), 10, None
+
+            def make(g, x, b=base, o=dict(options)):
+                kind = np.int32 if o["int32"] else np.int64
+                limit = np.iinfo(kind)
+                return g.op("Slice", b(g, x), *(g.constant(np.clip(o[name], limit.min, limit.max), kind) for name in ("starts", "ends", "axes", "steps")))
+        elif kind == "Gather":
+            axis = int(pick.integers(-rank + 1, rank))
+            options, since = dict(axis=axis, indices=some(-1, 1, int(pick.integers(1, 4)))), 11
+            make = lambda g, x, b=base, o=options: g.op("Gather", b(g, x), g.ints(o["indices"]), axis=o["axis"])
+        elif kind == "Reduce":
+            kind = str(pick.choice(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"]))
+            axes = [int(a) for a in pick.permutation(np.arange(-rank + 1, 0))[: pick.integers(1, rank)]]
+            options, since = dict(axes=axes, keepdims=int(flip())), 13
+            make = lambda g, x, b=base, k=kind, o=options: g.axes(k, b(g, x), o["axes"], 13 if k == "ReduceSum" else 18, keepdims=o["keepdims"])
+        elif kind == "Split":
+            first, axis = int(pick.integers(1, C)), int(pick.choice([1, 1 - rank]))
+            options, since = dict(sizes=[first, C - first], axis=axis), 13
+            make = lambda g, x, b=base, o=options: g.op("Concat", *g.op("Split", b(g, x), g.ints(o["sizes"]), outputs=2, axis=o["axis"])[::-1], axis=1)
+        elif kind == "Reshape":
+            shape = [[0, -1], [0, 0, -1], [1, -1, W], [0, 2, -1, 0 if rank > 3 else 1, W], [-1, C, 1, H * W], [1, H, -1]][pick.integers(6)]
+            options, since = dict(shape=shape), 13
+            make = lambda g, x, b=base, o=options: g.op("Reshape", b(g, x), g.ints(o["shape"]))
+        elif kind == "Transpose":
+            options, since = dict(perm=[int(a) for a in pick.permutation(rank)]), 13
+            make = lambda g, x, b=base, o=options: g.op("Transpose", b(g, x), perm=o["perm"])
+        elif kind == "Concat":
+            options, since = dict(axis=int(pick.integers(-rank, rank))), 13
+            make = lambda g, x, b=base, o=options: g.op("Concat", b(g, x), g.op("Sigmoid", b(g, x)), axis=o["axis"])
+        elif kind == "ArgMax":
+            options, since = dict(axis=int(pick.integers(-rank + 1, rank)), keepdims=int(flip()), select_last_index=int(flip())), 13
+            make = lambda g, x, b=base, o=options: g.op("Cast", g.op("ArgMax", b(g, x), **o), to=1)
+        else:
+            scales = [1.0, 1.0] + [float(pick.choice([0.5, 1.0, 1.5, 2.0, 3.0])) for _ in range(n)]
+            options = dict(mode=str(pick.choice(["nearest", "linear"])), coordinate_transformation_mode=str(pick.choice(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])))
+            make = lambda g, x, b=base, m=resize(scales, **options): m(g, b(g, x))
+            options, since = dict(options, scales=scales), 13
+        opset = int(pick.integers(since, LAST + 1))
+        case(kind, f"random {number} rank {rank} " + ",".join(f"{k}={v}" for k, v in options.items()), make, opset, opset)
+
+
+at_random(600)
 
 
 def build(opset, make):

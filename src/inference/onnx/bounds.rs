@@ -160,6 +160,10 @@ fn check_attribute(operator: &str, attribute: &AttributeProto) -> Result<(), Str
             in_range(name, attribute.i, &range)?;
         }
     }
+    if operator == "Transpose" && attribute.name == "perm" {
+        let missing = (0..attribute.ints.len() as i64).find(|axis| !attribute.ints.contains(axis));
+        missing.map_or(Ok(()), |axis| Err(format!("{name} has no {axis}, expected every axis once")))?;
+    }
     if attribute.name == "scales" {
         attribute.floats.iter().try_for_each(|scale| check_scale(name, *scale))?;
     }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
+use super::operators::{DYNAMIC_FAKE_QUANTIZE, FAKE_QUANTIZE};
+
 /// What the values of an output are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ending {
@@ -168,8 +170,8 @@ fn moves(operator: &str) -> bool {
             | "Tile"
             | "QuantizeLinear"
             | "DequantizeLinear"
-            | "FakeQuantize"
-            | "DynamicFakeQuantize"
+            | FAKE_QUANTIZE
+            | DYNAMIC_FAKE_QUANTIZE
             | "ReduceMax"
             | "ReduceMin"
             | "ReduceMean"

@@ -9,7 +9,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use super::datatype;
-use crate::excerpt::excerpt;
+use crate::excerpt::{MAX_CHARS, cut, excerpt};
 use crate::graph::Refusal;
 use crate::kernels::maps::SizeError;
 
@@ -77,8 +77,19 @@ pub(in crate::inference) fn name_of_type(datum_type: DatumType) -> &'static str 
     datatype(onnx)
 }
 
+/// What the documentation of a node begins with that stands in the place of another, which it describes.
+const MADE_OF: &str = "senet: ";
+
+/// The documentation of a node in the place of `node`.
+pub(super) fn made_of(node: &NodeProto) -> String {
+    format!("{MADE_OF}{}", described(node))
+}
+
 /// `operator Conv (node "conv1")`
 pub(super) fn described(node: &NodeProto) -> String {
+    if let Some(origin) = node.doc_string.strip_prefix(MADE_OF) {
+        return cut(origin, 2 * MAX_CHARS + 20);
+    }
     let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
     format!("operator {} (node {:?})", excerpt(&node.op_type), excerpt(name))
 }
@@ -167,6 +178,12 @@ mod tests {
                 .starts_with("operator Conv (node \"stem.conv\") cannot be read (tract: odd); ")
         );
         assert_eq!(said(anyhow!("Wire {{ id: 3 }}")), format!("the graph cannot be read; {ADVICE}"));
+    }
+
+    #[test]
+    fn a_node_that_takes_the_place_of_another_is_called_as_that_is() {
+        let [conv, relu] = <[NodeProto; 2]>::try_from(graph().node).unwrap();
+        assert_eq!(described(&NodeProto { doc_string: made_of(&relu), ..conv }), "operator Relu (node \"r.0\")");
     }
 
     #[test]

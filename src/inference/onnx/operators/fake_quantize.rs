@@ -6,10 +6,9 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
+use super::{Imported, axis_of};
 use crate::kernels::maps::{Epilogue, Grid, Nonlinearity};
 use crate::ops::{Pointwise, RoundToOwnRange};
-
-type Imported = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// `scales`, `low` and `high` have one value, or one for each index along `axis`.
 #[derive(Debug, Clone)]
@@ -63,9 +62,7 @@ impl Expansion for Rounding {
             return model.wire_node(prefix, op, inputs);
         }
         let rank = model.outlet_fact(inputs[0])?.rank();
-        let axis = if self.axis < 0 { self.axis + rank as i64 } else { self.axis };
-        let axis =
-            usize::try_from(axis).ok().filter(|axis| *axis < rank).with_context(|| format!("axis {} of a tensor of rank {rank}", self.axis))?;
+        let axis = axis_of(self.axis, rank)?;
         let mut constant = |name: &str, values: Vec<f32>| {
             let mut shape = vec![1; rank];
             shape[axis] = values.len();

@@ -3,27 +3,37 @@
 use tract_onnx::pb::NodeProto;
 
 use super::nodes::{Made, ints, of_int, of_ints, of_text, set, text};
-use crate::inference::onnx::operators::SLICE_13;
+use crate::inference::onnx::fault::described;
+use crate::inference::onnx::operators::CROP;
 
 /// `ConvTranspose` with `output_shape`: the whole map is computed and what is too much cut off, half of it at each end (ConvTranspose, "output_shape").
-pub(super) fn of_output_shape(node: &NodeProto, opset: i64) -> Option<Made> {
-    let shape = ints(node, "output_shape").filter(|shape| !shape.is_empty())?;
-    let sizes = &shape[shape.len().checked_sub(2)?..];
+pub(super) fn of_output_shape(node: &NodeProto, opset: i64) -> Result<Option<Made>, String> {
+    let Some(shape) = ints(node, "output_shape").filter(|shape| !shape.is_empty()) else { return check_automatic_padding(node).map(|()| None) };
+    // Some files have the batch and the channels too.
+    let axes = ints(node, "kernel_shape").or(ints(node, "strides")).map_or(shape.len(), <[i64]>::len).min(shape.len());
+    let sizes = &shape[shape.len() - axes..];
     let mut made = Made::of(node, opset);
     let mut whole = node.clone();
     whole.attribute.retain(|attribute| !["output_shape", "auto_pad"].contains(&attribute.name.as_str()));
     set(&mut whole, of_text("auto_pad", "NOTSET"));
-    set(&mut whole, of_ints("pads", &[0; 4]));
+    set(&mut whole, of_ints("pads", &vec![0; 2 * axes]));
     whole.output = vec![format!("{}~whole", node.output[0])];
     let name = whole.output[0].clone();
     made.keep(whole);
-    let (wanted, two, axes) = (made.ints(sizes), made.ints(&[2]), made.ints(&[2, 3]));
-    let actual = made.op("Shape", &[&name], vec![]);
-    let actual = made.op("Gather", &[&actual, &axes], vec![of_int("axis", 0)]);
-    let surplus = made.op("Sub", &[&actual, &wanted], vec![]);
-    let half = made.op("Div", &[&surplus, &two], vec![]);
-    let start = if text(node, "auto_pad") == Some("SAME_UPPER") { half } else { made.op("Sub", &[&surplus, &half], vec![]) };
-    let end = made.op("Add", &[&start, &wanted], vec![]);
-    made.op_to(SLICE_13, &[&name, &start, &end, &axes], vec![], &node.output[0]);
-    Some(made)
+    let upper = i64::from(text(node, "auto_pad") == Some("SAME_UPPER"));
+    made.op_to(CROP, &[&name], vec![of_ints("sizes", sizes), of_int("upper", upper)], &node.output[0]);
+    Ok(Some(made))
+}
+
+fn check_automatic_padding(node: &NodeProto) -> Result<(), String> {
+    let is_same = text(node, "auto_pad").is_some_and(|padding| padding.starts_with("SAME"));
+    let at = |name: &str, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
+    let leaves_gaps = |(axis, size): (usize, &i64)| size.saturating_sub(1).saturating_mul(at("dilations", axis)) < at("strides", axis);
+    if is_same && ints(node, "kernel_shape").unwrap_or_default().iter().enumerate().any(leaves_gaps) {
+        return Err(format!(
+            "{} is padded by auto_pad and has windows smaller than its strides, expected larger; export it with pads",
+            described(node)
+        ));
+    }
+    Ok(())
 }

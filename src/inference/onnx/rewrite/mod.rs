@@ -9,7 +9,6 @@ mod functions;
 mod known;
 mod nodes;
 mod operators;
-mod pads;
 mod pools;
 mod quantised;
 mod swish;
@@ -24,8 +23,16 @@ use crate::inference::EngineError;
 type Pass = fn(&mut ModelProto) -> Result<Vec<String>, String>;
 
 /// In the order in which they are made: each may rely on the ones before it.
-const PASSES: [Pass; 7] =
-    [functions::inline, widen::widen, quantised::fold, swish::merge, operators::rewrite, channels_last::fold_biases, known::check];
+const PASSES: [Pass; 8] = [
+    functions::inline,
+    known::check_domains,
+    widen::widen,
+    quantised::fold,
+    swish::merge,
+    operators::rewrite,
+    channels_last::fold_biases,
+    known::check,
+];
 
 /// Rewrites `model`, which is within the limits of [`bounds`]; returns a sentence for every change that a person should know of.
 ///

@@ -1,10 +1,10 @@
 //! Looking at ONNX nodes, and making new ones.
 
-use std::collections::HashMap;
-
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+use crate::inference::onnx::fault::made_of;
 
 /// The opset of ONNX's own operators that `model` was exported with.
 pub(super) fn opset(model: &ModelProto) -> i64 {
@@ -85,32 +85,11 @@ pub(super) fn ints_tensor(values: &[i64]) -> TensorProto {
     TensorProto { dims: vec![values.len() as i64], data_type: DataType::Int64 as i32, raw_data, ..TensorProto::default() }
 }
 
-/// The constants of a graph by name: initialisers and `Constant` nodes.
-pub(super) fn constants(graph: &GraphProto) -> HashMap<String, TensorProto> {
-    let small = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>() <= MOST_VALUES;
-    let parameters = graph.initializer.iter().filter(small).map(|tensor| (tensor.name.clone(), tensor.clone()));
-    let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| Some((node.output.first()?.clone(), constant(node)?)));
-    parameters.chain(nodes).collect()
-}
-
-/// Constants that say a shape, an axis, a factor or the like have no more values.
-const MOST_VALUES: i64 = 64;
-
-/// The value of a `Constant` node.
-fn constant(node: &NodeProto) -> Option<TensorProto> {
-    let of = |name| attribute(node, name);
-    let scalar = |tensor: TensorProto| TensorProto { dims: vec![], ..tensor };
-    of("value")
-        .and_then(|value| value.t.clone())
-        .or_else(|| of("value_ints").map(|value| ints_tensor(&value.ints)))
-        .or_else(|| of("value_int").map(|value| scalar(ints_tensor(&[value.i]))))
-        .or_else(|| of("value_floats").map(|value| floats_tensor(&[value.floats.len() as i64], &value.floats)))
-        .or_else(|| of("value_float").map(|value| floats_tensor(&[], &[value.f])))
-}
-
 /// Nodes that take the place of one.
 pub(super) struct Made {
     name: String,
+    /// For messages.
+    origin: String,
     opset: i64,
     pub(super) nodes: Vec<NodeProto>,
 }
@@ -119,7 +98,7 @@ impl Made {
     /// For a model of `opset`, in the place of `node`.
     pub(super) fn of(node: &NodeProto, opset: i64) -> Self {
         let name = node.output.first().cloned().unwrap_or_default();
-        Self { name, opset, nodes: vec![] }
+        Self { name, origin: made_of(node), opset, nodes: vec![] }
     }
 
     fn fresh(&self) -> String {
@@ -139,6 +118,7 @@ impl Made {
         self.nodes.push(NodeProto {
             op_type: kind.to_owned(),
             name: self.fresh(),
+            doc_string: self.origin.clone(),
             input,
             output: vec![output.to_owned()],
             attribute,
@@ -161,44 +141,6 @@ impl Made {
 
     pub(super) fn ints(&mut self, values: &[i64]) -> String {
         self.tensor(ints_tensor(values))
-    }
-
-    /// An operator whose axes became an input at the opset `since`.
-    pub(super) fn with_axes(
-        &mut self,
-        kind: &str,
-        value: &str,
-        axes: &[i64],
-        since: i64,
-        mut attributes: Vec<AttributeProto>,
-        output: Option<&str>,
-    ) -> String {
-        let output = output.map_or_else(|| None, |name| Some(name.to_owned()));
-        let (mut inputs, axes_name);
-        inputs = vec![value];
-        if self.opset >= since {
-            axes_name = self.ints(axes);
-            inputs.push(&axes_name);
-        } else {
-            attributes.push(of_ints("axes", axes));
-        }
-        let output = output.unwrap_or_else(|| self.fresh());
-        self.op_to(kind, &inputs, attributes, &output);
-        output
-    }
-
-    /// `value[starts[0]..ends[0], …]` of the axes `axes`.
-    pub(super) fn slice(&mut self, value: &str, starts: &[i64], ends: &[i64], axes: &[i64], output: Option<&str>) -> String {
-        if self.opset < 10 {
-            let attributes = vec![of_ints("starts", starts), of_ints("ends", ends), of_ints("axes", axes)];
-            let output = output.map_or_else(|| self.fresh(), str::to_owned);
-            self.op_to("Slice", &[value], attributes, &output);
-            return output;
-        }
-        let [starts, ends, axes] = [starts, ends, axes].map(|values| self.ints(values));
-        let output = output.map_or_else(|| self.fresh(), str::to_owned);
-        self.op_to("Slice", &[value, &starts, &ends, &axes], vec![], &output);
-        output
     }
 
     /// `value` with `pads` values of zero.

@@ -1,15 +1,14 @@
 //! Single operators that tract reads wrongly, or not at all, as others that it reads rightly.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use super::nodes::{Made, constants, float, for_each_graph, input, int, is_onnx, of_int, of_text, opset, set, text};
-use super::{convolution_transpose, pads, pools};
-use crate::inference::onnx::bounds::integers_of;
+use super::nodes::{Made, float, for_each_graph, input, int, is_onnx, of_int, of_text, opset, set, text};
+use super::{convolution_transpose, pools};
 use crate::inference::onnx::fault::described;
-use crate::inference::onnx::operators::{EVERY_NTH, RESIZE_10, RESIZE_13};
+use crate::inference::onnx::operators::{RESIZE_10, RESIZE_13};
 
 pub(super) fn rewrite(model: &mut ModelProto) -> Result<Vec<String>, String> {
     let opset = opset(model);
@@ -25,12 +24,11 @@ pub(super) fn rewrite(model: &mut ModelProto) -> Result<Vec<String>, String> {
 }
 
 fn rewrite_graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
-    let constants = constants(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
     let varying = varying(graph);
     for mut node in std::mem::take(&mut graph.node) {
         forget_unread_outputs(&mut node);
-        match replacement(&node, opset, &constants, &varying)? {
+        match replacement(&node, opset, &varying)? {
             Some(made) => nodes.extend(made.nodes),
             None => nodes.push(node),
         }
@@ -40,42 +38,33 @@ fn rewrite_graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
 }
 
 /// What stands in the place of `node`; `None` where it stays. An error where it would be wrong and cannot be replaced.
-fn replacement(
-    node: &NodeProto,
-    opset: i64,
-    constants: &HashMap<String, TensorProto>,
-    varying: &dyn Fn(&str) -> bool,
-) -> Result<Option<Made>, String> {
+fn replacement(node: &NodeProto, opset: i64, varying: &dyn Fn(&str) -> bool) -> Result<Option<Made>, String> {
     if !is_onnx(&node.domain) || node.output.is_empty() || node.input.is_empty() {
         return Ok(None);
     }
     Ok(match node.op_type.as_str() {
-        "AveragePool" | "MaxPool" => pools::overhanging(node, opset),
-        "LpPool" => pools::lp_pool(node, opset),
+        "AveragePool" | "MaxPool" => pools::overhanging(node, opset)?,
+        "LpPool" => pools::lp_pool(node, opset)?,
         "GlobalLpPool" => pools::global_lp_pool(node, opset),
         "Celu" => pools::celu(node, opset),
-        "Pad" => pads::pad(node, opset, constants),
-        "ConvTranspose" => convolution_transpose::of_output_shape(node, opset),
+        "ConvTranspose" => convolution_transpose::of_output_shape(node, opset)?,
         "BatchNormalization" => of_the_batch(node, opset, varying)?,
         "Upsample" => upsample(node, opset),
         "Resize" if opset == 10 => resize_10(node, opset),
         "Resize" => aligned_corners(node, opset),
-        "Slice" => with_steps(node, opset, constants),
         _ => None,
     })
 }
 
-/// Which values depend on the picture.
+/// Which values may depend on the picture: all but those that are made of parameters and constants of `graph` alone.
 fn varying(graph: &GraphProto) -> impl Fn(&str) -> bool + use<> {
-    let parameters: std::collections::HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-    let mut varying: std::collections::HashSet<String> =
-        graph.input.iter().map(|input| input.name.clone()).filter(|name| !parameters.contains(name.as_str())).collect();
+    let mut fixed: HashSet<String> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
     for node in &graph.node {
-        if node.input.iter().any(|name| varying.contains(name)) {
-            varying.extend(node.output.iter().cloned());
+        if !node.op_type.starts_with("Random") && node.input.iter().all(|name| name.is_empty() || fixed.contains(name)) {
+            fixed.extend(node.output.iter().cloned());
         }
     }
-    move |name| varying.contains(name)
+    move |name| !fixed.contains(name)
 }
 
 /// Outputs without a name are those that nobody reads; some operators have optional ones behind their first.
@@ -138,27 +127,5 @@ fn aligned_corners(node: &NodeProto, opset: i64) -> Option<Made> {
     RESIZE_13.clone_into(&mut resize.op_type);
     resize.input = vec![node.input[0].clone(), String::new(), String::new(), sizes];
     made.keep(resize);
-    Some(made)
-}
-
-/// A `Slice` with steps above 1 takes a part, and every so many values of it.
-fn with_steps(node: &NodeProto, opset: i64, constants: &HashMap<String, TensorProto>) -> Option<Made> {
-    let constant = |at| input(node, at).and_then(|name| constants.get(name)).map(integers_of);
-    let steps = constant(4)?;
-    let axes = if input(node, 3).is_some() { constant(3)? } else { (0..steps.len() as i64).collect() };
-    if axes.len() != steps.len() || steps.iter().any(|step| *step < 1) || steps.iter().all(|step| *step == 1) {
-        return None;
-    }
-    let (mut made, mut part) = (Made::of(node, opset), node.clone());
-    part.input.truncate(3);
-    part.input.push(made.ints(&axes));
-    part.output = vec![format!("{}~part", node.output[0])];
-    part.name.clone_from(&part.output[0]);
-    let mut value = part.output[0].clone();
-    made.keep(part);
-    for (axis, step) in axes.iter().zip(&steps).filter(|(_, step)| **step != 1) {
-        value = made.op(EVERY_NTH, &[&value], vec![of_int("axis", *axis), of_int("step", *step)]);
-    }
-    made.op_to("Identity", &[&value], vec![], &node.output[0]);
     Some(made)
 }

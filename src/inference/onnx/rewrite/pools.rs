@@ -3,17 +3,20 @@
 use tract_onnx::pb::NodeProto;
 
 use super::nodes::{Made, float, int, ints, of_int, of_ints, of_text, set, text};
+use crate::inference::onnx::fault::described;
+use crate::inference::onnx::operators::{GLOBAL_SUM, SUM_POOL};
 
 /// An average pool of overhanging windows that counts its padding: what lies beyond the padding is not counted (AveragePool of opset 19, `ceil_mode`), which
 /// tract does. With the padding made values of the map, it is right.
 ///
 /// A pool without padding by its `auto_pad` whose windows overhang: `ceil_mode` holds for it as well.
-pub(super) fn overhanging(node: &NodeProto, opset: i64) -> Option<Made> {
+pub(super) fn overhanging(node: &NodeProto, opset: i64) -> Result<Option<Made>, String> {
+    check_automatic_padding(node)?;
     let (pads, valid) = (ints(node, "pads").unwrap_or_default(), text(node, "auto_pad") == Some("VALID"));
     let is_automatic = text(node, "auto_pad").is_some_and(|padding| padding != "NOTSET");
     let counts = int(node, "count_include_pad").unwrap_or(0) != 0 && node.op_type == "AveragePool";
     if int(node, "ceil_mode").unwrap_or(0) == 0 || is_automatic && !valid || !(counts || valid) {
-        return None;
+        return Ok(None);
     }
     let (mut made, mut pool) = (Made::of(node, opset), node.clone());
     set(&mut pool, of_text("auto_pad", "NOTSET"));
@@ -26,48 +29,38 @@ pub(super) fn overhanging(node: &NodeProto, opset: i64) -> Option<Made> {
         }
     }
     made.keep(pool);
-    Some(made)
+    Ok(Some(made))
 }
 
-/// `LpPool`: the root of the sum of powers, where an average pool that counts everything is the sum but for a factor.
-pub(super) fn lp_pool(node: &NodeProto, opset: i64) -> Option<Made> {
-    let (p, kernel) = (int(node, "p").unwrap_or(2), ints(node, "kernel_shape")?);
-    let taps: i64 = kernel.iter().try_fold(1, |product: i64, size| product.checked_mul(*size))?;
+/// What ONNX says of padding that is chosen automatically, and what ONNX Runtime does, part where windows are dilated or leave out values between them.
+fn check_automatic_padding(node: &NodeProto) -> Result<(), String> {
+    let is_same = text(node, "auto_pad").is_some_and(|padding| padding.starts_with("SAME"));
+    let at = |name: &str, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
+    let kernel = ints(node, "kernel_shape").unwrap_or_default();
+    let differs = |(axis, size): (usize, &i64)| at("dilations", axis) != 1 || at("strides", axis) > size.saturating_add(1);
+    let is_unclear = is_same && kernel.iter().enumerate().any(differs);
+    let why = "is padded by auto_pad with dilations, or strides beyond its window, which is read in several ways; export it with pads";
+    if is_unclear { Err(format!("{} {why}", described(node))) } else { Ok(()) }
+}
+
+/// `LpPool`: the root of the sum of powers.
+pub(super) fn lp_pool(node: &NodeProto, opset: i64) -> Result<Option<Made>, String> {
+    check_automatic_padding(node)?;
+    let p = int(node, "p").unwrap_or(2);
     let mut made = Made::of(node, opset);
     let powers = power(&mut made, &node.input[0], p);
-    let mut pool = node.clone();
-    pool.op_type = "AveragePool".to_owned();
-    pool.attribute.retain(|attribute| attribute.name != "p");
-    set(&mut pool, of_int("count_include_pad", 1));
-    if int(node, "ceil_mode").unwrap_or(0) != 0 {
-        // Zeros where windows overhang add nothing to a sum; a window that would begin behind the map is none.
-        let mut pads = ints(node, "pads").map_or_else(|| vec![0; 2 * kernel.len()], <[i64]>::to_vec);
-        let after = pads.len().checked_sub(kernel.len())?;
-        let of = |name: &str, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
-        for (axis, size) in kernel.iter().enumerate() {
-            pads[after + axis] += (of("strides", axis) - 1).min((size - 1) * of("dilations", axis));
-        }
-        set(&mut pool, of_ints("pads", &pads));
-        set(&mut pool, of_int("ceil_mode", 0));
-        set(&mut pool, of_text("auto_pad", "NOTSET"));
-    }
-    pool.input = vec![powers];
-    pool.output = vec![format!("{}~mean", node.output[0])];
-    pool.name = pool.output[0].clone();
-    let mean = pool.output[0].clone();
-    made.keep(pool);
-    let taps = made.float(taps as f32);
-    let sum = made.op("Mul", &[&mean, &taps], vec![]);
+    let attributes = node.attribute.iter().filter(|attribute| attribute.name != "p").cloned().collect();
+    let sum = made.op(SUM_POOL, &[&powers], attributes);
     root(&mut made, &sum, p, &node.output[0]);
-    Some(made)
+    Ok(Some(made))
 }
 
-/// `GlobalLpPool` of maps, `[N, C, H, W]`.
+/// `GlobalLpPool`, of maps of any number of axes.
 pub(super) fn global_lp_pool(node: &NodeProto, opset: i64) -> Option<Made> {
     let p = int(node, "p").unwrap_or(2);
     let mut made = Made::of(node, opset);
     let powers = power(&mut made, &node.input[0], p);
-    let sum = made.with_axes("ReduceSum", &powers, &[2, 3], 13, vec![of_int("keepdims", 1)], None);
+    let sum = made.op(GLOBAL_SUM, &[&powers], vec![]);
     root(&mut made, &sum, p, &node.output[0]);
     Some(made)
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto};
 
+use crate::inference::onnx::operators::{FAKE_QUANTIZE, ROUNDED_HARD_SWISH, ROUNDED_SILU};
+
 /// Largest difference of the slope of a hard sigmoid from 1/6, and of its offset from 1/2.
 const TOLERANCE: f32 = 1e-6;
 /// Names of one tensor that are looked through.
@@ -28,7 +30,7 @@ fn swish(nodes: &[NodeProto], makers: &HashMap<&str, usize>, number: usize) -> O
     let [a, b] = node.input.as_slice() else { return None };
     [(a, b), (b, a)].into_iter().find_map(|(value, gate)| {
         let maker = |name: &str| makers.get(source(nodes, makers, name)).and_then(|number| nodes.get(*number));
-        let rounding = maker(gate).filter(|rounding| rounding.op_type == "FakeQuantize");
+        let rounding = maker(gate).filter(|rounding| rounding.op_type == FAKE_QUANTIZE);
         let sigmoid = maker(rounding.map_or(Some(gate), |rounding| rounding.input.first())?)?;
         let is_hard = match sigmoid.op_type.as_str() {
             "Sigmoid" => false,
@@ -39,8 +41,8 @@ fn swish(nodes: &[NodeProto], makers: &HashMap<&str, usize>, number: usize) -> O
         let one = rounding.is_none_or(|rounding| rounding.attribute.iter().all(|attribute| attribute.floats.len() <= 1));
         let op_type = match (rounding, is_hard) {
             (None, true) => "HardSwish",
-            (Some(_), true) => "RoundedHardSwish",
-            (Some(_), false) => "RoundedSilu",
+            (Some(_), true) => ROUNDED_HARD_SWISH,
+            (Some(_), false) => ROUNDED_SILU,
             // tract finds these by itself.
             (None, false) => return None,
         };
@@ -85,7 +87,7 @@ mod tests {
 
     /// What a product of `x` with a gate of `argument` becomes.
     fn merged(gate: &str, constants: &[(&str, f32)], is_rounded: bool, argument: &str) -> String {
-        let rounding = if is_rounded { "FakeQuantize" } else { "Identity" };
+        let rounding = if is_rounded { FAKE_QUANTIZE } else { "Identity" };
         let node = [
             node("Identity", &["x"], "same", &[]),
             node(gate, &[argument], "gate", constants),
@@ -102,8 +104,8 @@ mod tests {
     fn a_value_times_a_sigmoid_of_it_is_a_swish() {
         let sixth = [("alpha", 1.0 / 6.0)];
         assert_eq!(merged("HardSigmoid", &sixth, false, "x"), "HardSwish");
-        assert_eq!(merged("HardSigmoid", &sixth, true, "same"), "RoundedHardSwish");
-        assert_eq!(merged("Sigmoid", &[], true, "x"), "RoundedSilu");
+        assert_eq!(merged("HardSigmoid", &sixth, true, "same"), ROUNDED_HARD_SWISH);
+        assert_eq!(merged("Sigmoid", &[], true, "x"), ROUNDED_SILU);
         assert_eq!(merged("Sigmoid", &[], false, "x"), "Mul");
         assert_eq!(merged("HardSigmoid", &[], false, "x"), "Mul", "a slope of 0.2");
         assert_eq!(merged("HardSigmoid", &sixth, false, "other"), "Mul");

@@ -6,6 +6,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::grid::{Grid, floats, integers};
 use super::{Rewriter, input};
+use crate::inference::onnx::operators::DYNAMIC_FAKE_QUANTIZE;
 
 /// A product of integers, the conversion of its result and what multiplies this by the scales.
 struct Product<'a> {
@@ -90,7 +91,7 @@ impl<'a> Rewriter<'a> {
     fn round_to_own_range(&mut self, quantise: &NodeProto) -> Result<String, String> {
         let name = format!("{}.rounded", quantise.output.first().map_or("", String::as_str));
         if self.rounded.insert(name.clone()) {
-            self.push("DynamicFakeQuantize", &name, vec![input(quantise, 0)?.to_owned()], &name, vec![]);
+            self.push(DYNAMIC_FAKE_QUANTIZE, &name, vec![input(quantise, 0)?.to_owned()], &name, vec![]);
         }
         Ok(name)
     }

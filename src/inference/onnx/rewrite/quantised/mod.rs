@@ -18,6 +18,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 
 use self::grid::{Grid, floats, integers, range, tensor};
 use crate::inference::onnx::fault::described;
+use crate::inference::onnx::operators::FAKE_QUANTIZE;
 use crate::inference::shown;
 
 /// Whether an operator reads or makes quantised tensors.
@@ -261,7 +262,7 @@ impl<'a> Rewriter<'a> {
             if grid.scales.len() > 1 {
                 self.push_units(&real, output, attributes.clone(), &grid);
             }
-            self.push("FakeQuantize", &node.name, vec![real], output, attributes);
+            self.push(FAKE_QUANTIZE, &node.name, vec![real], output, attributes);
         }
         self.grids.insert(output.to_owned(), grid);
         Ok(())

@@ -5,6 +5,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::grid::{Grid, floats};
 use super::{Rewriter, integer};
+use crate::inference::onnx::operators::FAKE_QUANTIZE;
 
 impl Rewriter<'_> {
     /// Adds a node that rounds `real` to the integers of which `grid` has the scales, beside the one that yields `output`. Of both, that goes again
@@ -12,7 +13,7 @@ impl Rewriter<'_> {
     pub(super) fn push_units(&mut self, real: &str, output: &str, mut attributes: Vec<AttributeProto>, grid: &Grid) {
         attributes.push(AttributeProto { name: "units".to_owned(), r#type: AttributeType::Int as i32, i: 1, ..AttributeProto::default() });
         let units = self.fresh();
-        self.push("FakeQuantize", &units.clone(), vec![real.to_owned()], &units, attributes);
+        self.push(FAKE_QUANTIZE, &units.clone(), vec![real.to_owned()], &units, attributes);
         self.units.insert(output.to_owned(), (units, grid.scales.clone()));
     }
 
