@@ -909,25 +909,44 @@ macro_rules! map_kernels {
 
         #[target_feature(enable = $features)]
         fn add_map(map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue) {
+            let (layout, other) = (map.layout(), shortcut.layout());
+            let joined = is_joined(map) && other.stride() == layout.stride();
+            let finished = |values: &mut [f32], shortcut: &[f32]| {
+                for (values, shortcut) in values.chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
+                    store_part(values, finish(epilogue, add(load_part(values), load_part(shortcut))));
+                }
+            };
             for (y, columns) in map.rows() {
+                if joined {
+                    let shortcut = &shortcut.data()[other.offset(y, columns.start)..];
+                    finished(map.row(y, columns), shortcut);
+                    continue;
+                }
                 for (x, pixel) in columns.clone().zip(map.pixels_of_row(y, columns)) {
-                    let shortcut = &shortcut.data()[shortcut.layout().offset(y, x)..][..shortcut.channels()];
-                    for (values, shortcut) in pixel.chunks_mut(LANES).zip(shortcut.chunks(LANES)) {
-                        store_part(values, finish(epilogue, add(load_part(values), load_part(shortcut))));
-                    }
+                    finished(pixel, &shortcut.data()[other.offset(y, x)..][..shortcut.channels()]);
                 }
             }
         }
 
         #[target_feature(enable = $features)]
         fn activate_map(map: &mut MapMut<'_>, epilogue: Epilogue) {
+            let joined = is_joined(map);
+            let finished = |values: &mut [f32]| {
+                for values in values.chunks_mut(LANES) {
+                    store_part(values, finish(epilogue, load_part(values)));
+                }
+            };
             for (y, columns) in map.rows() {
-                for pixel in map.pixels_of_row(y, columns) {
-                    for values in pixel.chunks_mut(LANES) {
-                        store_part(values, finish(epilogue, load_part(values)));
-                    }
+                match joined {
+                    true => finished(map.row(y, columns)),
+                    false => map.pixels_of_row(y, columns).for_each(finished),
                 }
             }
+        }
+
+        /// Whether nothing lies between the pixels of a row: of few channels, most of a vector would be left empty pixel by pixel.
+        fn is_joined(map: &MapMut<'_>) -> bool {
+            map.channels() == (0..map.layout().stride())
         }
 
         #[target_feature(enable = $features)]
