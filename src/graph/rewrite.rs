@@ -35,7 +35,7 @@ pub fn fuse_squeeze_excite(model: &mut TypedModel, simd: Simd, parameters: &Para
 
 /// Puts one operator in the place of `block`, whose scaling is the node `scale`; returns its gates.
 fn replace(model: &mut TypedModel, scale: usize, block: Block, residual: Option<Residual>, simd: Simd) -> TractResult<OutletId> {
-    let op = SqueezeExcite::new(Excitation::new(block.layers)?, simd, residual.as_ref().map(|r| r.rectify));
+    let op = SqueezeExcite::new(Excitation::new(block.layers)?, simd, block.rounding, residual.as_ref().map(|r| r.rectify));
     let mut patch = TypedModelPatch::new("fuse squeeze and excitation");
     let mut inputs = tvec!(patch.tap_model(model, block.map)?);
     if let Some(residual) = &residual {

@@ -5,19 +5,24 @@
 //! Between mean, layers and gate stands [any function of one number](super::functions) that the kernels compute.
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
 
 use super::functions::{Applied, applied, last_applied};
 use super::linear::{ChannelAffine, Linear, normalised_linear};
 use super::pattern::{binary, binary_with_constant, shape, through_unit_axes, uniform, values};
 use super::squeeze::squeezed_map;
+use crate::kernels::maps::{Epilogue, Grid};
 use crate::kernels::{Function, Functions, Layer, Layers, Rectify};
+use crate::ops::Pointwise;
 
 /// An SE block in a model.
 #[derive(Debug)]
 pub(super) struct Block {
     /// What is squeezed and recalibrated, `[…, C, H, W]`.
     pub(super) map: OutletId,
+    /// What its values are rounded to when they have been squeezed and are to be recalibrated.
+    pub(super) rounding: Option<Grid>,
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) layers: Layers,
@@ -40,7 +45,22 @@ pub(super) fn find_block(model: &TypedModel, scale: usize) -> Option<Block> {
     gated(model, a, b).or_else(|| gated(model, b, a))
 }
 
+/// The gates multiply what was squeezed, or what that is rounded to, as networks of operators on quantised tensors have it.
 fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
+    gated_map(model, map, gates).or_else(|| {
+        let (source, grid) = rounded(model, map)?;
+        Some(Block { rounding: Some(grid), ..gated_map(model, source, gates)? })
+    })
+}
+
+/// What `wire` is the rounding of, and to what.
+fn rounded(model: &TypedModel, wire: OutletId) -> Option<(OutletId, Grid)> {
+    let Pointwise(epilogue) = model.node(wire.node).op_as::<ElementWiseOp>()?.0.downcast_ref()?;
+    let grid = epilogue.after.filter(|grid| *epilogue == Epilogue::from(*grid))?;
+    Some((*model.node(wire.node).inputs.first()?, grid))
+}
+
+fn gated_map(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
     let shape = shape(model, map)?;
     let [batch @ .., channels, height, width] = shape.as_slice() else { return None };
     let (images, channels): (usize, _) = (batch.iter().product(), *channels);
@@ -66,7 +86,7 @@ fn gated(model: &TypedModel, map: OutletId, gates: OutletId) -> Option<Block> {
         None => None,
     };
     let layers = Layers { before, reduce, expand: stored(expand, gate)? };
-    Some(Block { map, height: *height, width: *width, layers, nodes })
+    Some(Block { map, rounding: None, height: *height, width: *width, layers, nodes })
 }
 
 /// The layer of `outputs` outputs that yields `wire`, and the functions that follow it.

@@ -74,6 +74,8 @@ pub(crate) enum Step {
     Recalibrate {
         excitation: Layered,
         map: usize,
+        /// Of what was squeezed.
+        rounding: Option<Grid>,
         shortcut: Option<usize>,
         epilogue: Epilogue,
         gates: usize,
@@ -238,7 +240,7 @@ impl Steps {
                     to.clear_border();
                     to_planar(maps.get(*from), to.into_pixel());
                 }
-                Step::Recalibrate { excitation, map, shortcut, epilogue, gates } => {
+                Step::Recalibrate { excitation, map, rounding, shortcut, epilogue, gates } => {
                     let slot = &self.slots[*map];
                     let channels = slot.layout.channels();
                     let gates = &mut outputs[*gates][image * channels..][..channels];
@@ -248,7 +250,12 @@ impl Steps {
                     let (map, maps) = self.to_write(memory, fed, *map);
                     let shortcut = shortcut.map(|s| maps.get(s));
                     let parts = split(&run, map, 8 * channels, 1);
-                    run.share(parts, |mut part| recalibrate(self.simd, &mut part, gates, shortcut, *epilogue));
+                    run.share(parts, |mut part| {
+                        if let Some(grid) = rounding {
+                            activate(self.simd, &mut part, *grid);
+                        }
+                        recalibrate(self.simd, &mut part, gates, shortcut, *epilogue);
+                    });
                 }
                 Step::Add { map, shortcut, epilogue } => {
                     let (map, maps) = self.to_write(memory, fed, *map);
@@ -263,7 +270,7 @@ impl Steps {
                 }
                 Step::RoundToOwnRange { map } => {
                     let slot = &self.slots[*map];
-                    let (least, largest) = range(Map::new(slot.layout, &memory[slot.place.clone()]));
+                    let (least, largest) = range(self.simd, Map::new(slot.layout, &memory[slot.place.clone()]));
                     if let Some(grid) = Grid::of_range(least, largest) {
                         let (map, _) = self.to_write(memory, fed, *map);
                         let cost = 8 * map.layout().channels();

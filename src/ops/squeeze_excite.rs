@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use crate::kernels::maps::Grid;
 use crate::kernels::{Excitation, Rectify, Simd, excite, scale, squeeze};
 
 /// Values of a map that are scaled together, from its end on: what is squeezed last is still in the caches.
 const BLOCK: usize = 64 * 1024;
 
-/// `map · gates(map)`, or `rectify(map · gates(map) + shortcut)`.
+/// `map · gates(map)`, or `rectify(map · gates(map) + shortcut)`; what the gates multiply may be rounded before.
 ///
 /// Inputs: the map, `f32` `[…, C, H, W]`, and the shortcut of the same shape where one is fused. Outputs: the recalibrated map, of the same
 /// shape, and the gates, `f32` `[N, C]` with N the product of the axes before C. A map that nobody else holds is overwritten in place; of any other
@@ -19,18 +20,25 @@ const BLOCK: usize = 64 * 1024;
 pub(crate) struct SqueezeExcite {
     excitation: Arc<Excitation>,
     simd: Simd,
+    /// Of what was squeezed, before it is multiplied.
+    rounding: Option<Grid>,
     /// What follows the addition of the shortcut; `None` where there is no shortcut.
     shortcut: Option<Rectify>,
 }
 
 impl SqueezeExcite {
     /// A block that runs on `simd`; `shortcut` says whether there is a second input, and what follows its addition.
-    pub(crate) fn new(excitation: Excitation, simd: Simd, shortcut: Option<Rectify>) -> Self {
-        Self { excitation: Arc::new(excitation), simd, shortcut }
+    pub(crate) fn new(excitation: Excitation, simd: Simd, rounding: Option<Grid>, shortcut: Option<Rectify>) -> Self {
+        Self { excitation: Arc::new(excitation), simd, rounding, shortcut }
     }
 
     pub(crate) fn excitation(&self) -> &Excitation {
         &self.excitation
+    }
+
+    /// What the map is rounded to when it has been squeezed.
+    pub(crate) fn rounding(&self) -> Option<Grid> {
+        self.rounding
     }
 
     /// What follows the addition of the shortcut, where there is one.
@@ -45,9 +53,15 @@ impl SqueezeExcite {
         let together = (BLOCK / positions.max(1)).max(1);
         let mut means = vec![0.0; channels];
         for (index, (map, gates)) in map.chunks_exact_mut(image).zip(gates.chunks_exact_mut(channels.max(1))).enumerate() {
-            let (from, shortcut) = (part(from, image, index), part(shortcut, image, index));
+            let (mut from, shortcut) = (part(from, image, index), part(shortcut, image, index));
             squeeze(self.simd, from.unwrap_or(map), positions, &mut means);
             excite(self.simd, &self.excitation, &means, gates);
+            if let Some(grid) = self.rounding {
+                if let Some(from) = from.take() {
+                    map.copy_from_slice(from);
+                }
+                map.iter_mut().for_each(|value| *value = grid.round(*value));
+            }
             let block = together * positions;
             for (index, (map, gates)) in map.chunks_mut(block).zip(gates.chunks(together)).enumerate().rev() {
                 let shortcut = part(shortcut, block, index).zip(self.shortcut);
@@ -81,7 +95,8 @@ fn unfilled(shape: &[usize]) -> TractResult<Tensor> {
 /// Two blocks are the same when they share their weights: comparing values would be slow, and two equal blocks may well run apart.
 impl PartialEq for SqueezeExcite {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.excitation, &other.excitation) && self.simd == other.simd && self.shortcut == other.shortcut
+        let alike = (self.simd, self.rounding, self.shortcut) == (other.simd, other.rounding, other.shortcut);
+        Arc::ptr_eq(&self.excitation, &other.excitation) && alike
     }
 }
 
@@ -158,7 +173,7 @@ mod tests {
             reduce: Some(Layer { weights: vec![1.0, 0.0, 0.0], bias: vec![0.0], functions: Function::Relu.into() }),
             expand: Layer { weights: vec![1.0, -2.0, 0.0], bias: vec![0.0; C], functions: Function::Sigmoid.into() },
         };
-        SqueezeExcite::new(Excitation::new(layers).unwrap(), Simd::detect(), shortcut)
+        SqueezeExcite::new(Excitation::new(layers).unwrap(), Simd::detect(), None, shortcut)
     }
 
     fn map(shape: &[usize]) -> Tensor {

@@ -140,9 +140,9 @@ impl<'a> Draft<'a> {
                 let wire = OutletId::new(node, 1);
                 let gates = self.outputs.iter().position(|output| *output == wire).context("gates that nobody reads")?;
                 self.gates.insert(wire, op.excitation().channels());
-                let shortcut = maps.get(1).copied();
+                let (shortcut, rounding) = (maps.get(1).copied(), op.rounding());
                 let excitation = op.excitation().layers()?;
-                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, shortcut, epilogue, gates }), map)
+                self.write(Drafted::Ready(Step::Recalibrate { excitation, map, rounding, shortcut, epilogue, gates }), map)
             }
         };
         self.slots.insert(output, slot);

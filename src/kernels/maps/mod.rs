@@ -33,7 +33,7 @@ pub use linear::Linear;
 pub use nonlinearity::Nonlinearity;
 pub use pages::{NoMemory, Pages, WeightsMut};
 pub use planar::{copy, from_pixels, from_planar, to_planar};
-pub use range::range;
+pub(super) use range::range_of;
 pub use winograd::{UnknownWinograd, Winograd, WinogradConvolution, WinogradTile, convolve_winograd};
 
 use std::ops::Range;
@@ -81,6 +81,7 @@ pub(super) trait MapKernels {
     fn recalibrate(&self, map: &mut MapMut<'_>, gates: &[f32], shortcut: Option<Map<'_>>, epilogue: Epilogue);
     fn add(&self, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: Epilogue);
     fn activate(&self, map: &mut MapMut<'_>, epilogue: Epilogue);
+    fn range(&self, map: Map<'_>) -> (f32, f32);
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]);
 }
 
@@ -184,6 +185,11 @@ pub fn add(simd: Simd, map: &mut MapMut<'_>, shortcut: Map<'_>, epilogue: impl I
 /// `map = epilogue(map)`.
 pub fn activate(simd: Simd, map: &mut MapMut<'_>, epilogue: impl Into<Epilogue>) {
     simd.kernels().activate(map, epilogue.into());
+}
+
+/// The least and the largest value, and at most and at least 0; NaN is passed over.
+pub fn range(simd: Simd, map: Map<'_>) -> (f32, f32) {
+    simd.kernels().range(map)
 }
 
 /// `map = map` where it is positive, else `slope · map`, with a slope for each channel (He et al., arXiv 1502.01852); `slopes` is `[C]`.

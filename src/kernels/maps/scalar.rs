@@ -8,7 +8,7 @@ use super::layout::{Layout, Map, MapMut};
 use super::linear::Linear;
 use super::nonlinearity::Nonlinearity;
 use super::winograd::{WinogradConvolution, input_matrix, output_matrix};
-use super::{MapKernels, Pool};
+use super::{MapKernels, Pool, range_of};
 use crate::kernels::scalar::Scalar;
 
 impl MapKernels for Scalar {
@@ -146,6 +146,10 @@ impl MapKernels for Scalar {
 
     fn activate(&self, map: &mut MapMut<'_>, epilogue: Epilogue) {
         for_each_pixel(map, |_, _, channels| channels.iter_mut().for_each(|value| *value = epilogue.apply(*value)));
+    }
+
+    fn range(&self, map: Map<'_>) -> (f32, f32) {
+        range_of(map)
     }
 
     fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {

@@ -134,6 +134,11 @@ macro_rules! map_kernels {
                 unsafe { activate_map(map, epilogue) }
             }
 
+            fn range(&self, map: Map<'_>) -> (f32, f32) {
+                // SAFETY: as above.
+                unsafe { range_map(map) }
+            }
+
             fn prelu(&self, map: &mut MapMut<'_>, slopes: &[f32]) {
                 // SAFETY: as above.
                 unsafe { prelu_map(map, slopes) }
@@ -947,6 +952,11 @@ macro_rules! map_kernels {
         /// Whether nothing lies between the pixels of a row: of few channels, most of a vector would be left empty pixel by pixel.
         fn is_joined(map: &MapMut<'_>) -> bool {
             map.channels() == (0..map.layout().stride())
+        }
+
+        #[target_feature(enable = $features)]
+        fn range_map(map: Map<'_>) -> (f32, f32) {
+            crate::kernels::maps::range_of(map)
         }
 
         #[target_feature(enable = $features)]
