@@ -282,16 +282,43 @@ fn a_tiff_is_bounded_in_all_that_it_says() {
     }
 }
 
+/// The beginning of a TIFF file whose entries have each a tag, how many numbers of 32 bits, and the number, or where the numbers lie.
+fn directory_of(entries: &[(u16, u32, u32)]) -> Vec<u8> {
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, count, value) in entries {
+        bytes.extend([[*tag as u8, (tag >> 8) as u8, 4, 0].as_slice(), &count.to_le_bytes(), &value.to_le_bytes()].concat());
+    }
+    bytes
+}
+
+#[test]
+fn strips_that_cost_more_than_their_pixels_are_few() {
+    let tiles = |compression, side: u32, count: u32, tile: u32| {
+        let (sides, numbers) =
+            ([(256, 1, side), (257, 1, side), (258, 1, 8)], [(322, 1, tile), (323, 1, tile), (324, count, 400), (325, count, 400)]);
+        [&sides[..], &[(259, 1, compression), (262, 1, 1)], &numbers].concat()
+    };
+    let said = |entries: &[(u16, u32, u32)], count: usize| {
+        let mut bytes = directory_of(entries);
+        bytes.resize(400 + 4 * count, 0);
+        decode(&bytes, &Limits::default()).map(|decoded| decoded.info).unwrap_err().to_string()
+    };
+    let small = said(&tiles(8, 300, 90_000, 1), 90_000);
+    assert_eq!(small, "undecodable tiff: it has 90000 strips or tiles of 1×1 pixels, expected at most 65536 so small");
+    assert_eq!(said(&tiles(8, 250, 62_500, 1), 62_500), "undecodable tiff: a strip or tile ends early");
+    // 256 tiles of JPEG, and tables of 20 KB to be read with each.
+    let tables = [tiles(7, 256, 256, 16), vec![(347, 5_000, 400)]].concat();
+    let said = said(&tables, 5_000);
+    assert_eq!(said, "undecodable tiff: its JPEG tables of 20000 bytes are read for each of 256 strips or tiles, expected at most 1024");
+}
+
 #[test]
 fn strips_that_lie_on_each_other_are_read_only_so_often() {
     // 47 strips of one row, each of which is said to be the whole file.
     let (width, height) = (61_u32, 47_u32);
-    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
     let entries = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 5), (262, 1, 1), (273, height, 200), (278, 1, 1), (279, height, 400)];
-    bytes.extend((entries.len() as u16).to_le_bytes());
-    for (tag, count, value) in entries {
-        bytes.extend([[tag as u8, (tag >> 8) as u8, 4, 0].as_slice(), &count.to_le_bytes(), &value.to_le_bytes()].concat());
-    }
+    let mut bytes = directory_of(&entries);
     bytes.resize(400, 0);
     bytes.extend(588_u32.to_le_bytes().repeat(47));
     let error = decode(&bytes, &Limits::default()).map(|decoded| decoded.info).unwrap_err().to_string();

@@ -41,22 +41,35 @@ impl Compression {
         };
         Err(format!("{name} compression is not read"))
     }
+}
+
+/// Unpacks one strip or tile after the other, with memory that is made once: there may be millions of them.
+pub(super) struct Unpacker {
+    compression: Compression,
+    deflate: Box<DecompressorOxide>,
+    lzw: Decoder,
+}
+
+impl Unpacker {
+    pub(super) fn new(compression: Compression) -> Self {
+        Self { compression, deflate: Box::default(), lzw: Decoder::with_tiff_size_switch(BitOrder::Msb, 8) }
+    }
 
     /// Fills `out`; `None` where the packed bytes do not.
-    pub(super) fn unpack(self, packed: &[u8], out: &mut [u8]) -> Option<()> {
-        match self {
-            Self::None => out.copy_from_slice(packed.get(..out.len())?),
-            Self::Lzw => unpack_lzw(packed, out)?,
-            Self::Deflate => unpack_deflate(packed, out)?,
-            Self::PackBits => unpack_bits(packed, out)?,
-            Self::Jpeg => return None,
+    pub(super) fn unpack(&mut self, packed: &[u8], out: &mut [u8]) -> Option<()> {
+        match self.compression {
+            Compression::None => out.copy_from_slice(packed.get(..out.len())?),
+            Compression::Lzw => unpack_lzw(&mut self.lzw, packed, out)?,
+            Compression::Deflate => unpack_deflate(&mut self.deflate, packed, out)?,
+            Compression::PackBits => unpack_bits(packed, out)?,
+            Compression::Jpeg => return None,
         }
         Some(())
     }
 }
 
-fn unpack_lzw(mut packed: &[u8], mut out: &mut [u8]) -> Option<()> {
-    let mut decoder = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+fn unpack_lzw(decoder: &mut Decoder, mut packed: &[u8], mut out: &mut [u8]) -> Option<()> {
+    decoder.reset();
     while !out.is_empty() {
         let result = decoder.decode_bytes(packed, out);
         if result.status.is_err() || (result.consumed_in == 0 && result.consumed_out == 0) {
@@ -68,9 +81,10 @@ fn unpack_lzw(mut packed: &[u8], mut out: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn unpack_deflate(packed: &[u8], out: &mut [u8]) -> Option<()> {
+fn unpack_deflate(decompressor: &mut DecompressorOxide, packed: &[u8], out: &mut [u8]) -> Option<()> {
+    decompressor.init();
     let flags = TINFL_FLAG_PARSE_ZLIB_HEADER | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let (_, _, written) = decompress(&mut DecompressorOxide::new(), packed, out, 0, flags);
+    let (_, _, written) = decompress(decompressor, packed, out, 0, flags);
     (written == out.len()).then_some(())
 }
 
@@ -129,9 +143,25 @@ mod tests {
     fn packed_bits_are_runs_and_literals() {
         let packed = [0xfe, 0xaa, 0x02, 0x80, 0x00, 0x2a, 0x80, 0xfd, 0xaa];
         let mut out = [0; 8];
-        assert_eq!(Compression::PackBits.unpack(&packed, &mut out), Some(()));
+        let mut unpacker = Unpacker::new(Compression::PackBits);
+        assert_eq!(unpacker.unpack(&packed, &mut out), Some(()));
         assert_eq!(out, [0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa]);
-        assert_eq!(Compression::PackBits.unpack(&packed[..5], &mut out), None, "it is cut");
+        assert_eq!(unpacker.unpack(&packed[..5], &mut out), None, "it is cut");
+    }
+
+    #[test]
+    fn what_a_strip_leaves_behind_does_not_reach_the_next_one() {
+        // "abc", whole and cut, in stored blocks of zlib and in codes of 9 bits.
+        let deflate = [0x78, 0x01, 0x01, 0x03, 0x00, 0xfc, 0xff, b'a', b'b', b'c', 0x02, 0x4d, 0x01, 0x27];
+        let lzw = [0x80, 0x18, 0x4c, 0x46, 0x38, 0x08];
+        for (compression, packed) in [(Compression::Deflate, &deflate[..]), (Compression::Lzw, &lzw)] {
+            let (mut unpacker, mut out) = (Unpacker::new(compression), [0; 3]);
+            for _ in 0..2 {
+                assert_eq!(unpacker.unpack(&packed[..3], &mut out), None, "{compression:?} is cut");
+                out.fill(0);
+                assert_eq!((unpacker.unpack(packed, &mut out), &out), (Some(()), b"abc"), "{compression:?}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod samples;
 use image::RgbImage;
 use image::metadata::Orientation;
 
-use self::compression::{Compression, add_up, in_order};
+use self::compression::{Compression, Unpacker, add_up, in_order};
 use self::directory::{Directory, part};
 use self::samples::{Color, Samples};
 use super::jpeg;
@@ -133,8 +133,25 @@ impl<'a> Page<'a> {
     fn find(&self, bytes: &'a [u8], directory: &Directory<'a>) -> Result<Vec<&'a [u8]>, String> {
         /// How often all of the file may be unpacked: strips may be the same, but not so often that they make a small file costly.
         const MOST_READS: usize = 4;
+        /// Tables of JPEG are read with every strip; those of libtiff and of cameras are no larger.
+        const ORDINARY_TABLES: usize = 1024;
+        /// Strips or tiles, which cost more than their pixels do where these are few; the specification has tiles of 16×16 pixels at least (section 15).
+        const MOST_SMALL: usize = 1 << 16;
+        const SMALL_PIXELS: usize = 16 * 16;
         let (offsets, lengths) = if self.tiled { (tag::TILE_OFFSETS, tag::TILE_BYTES) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTES) };
         let count = self.chunks[0] * self.chunks[1] * if self.planar { self.samples.count } else { 1 };
+        if count > MOST_SMALL && area(self.chunk.map(|side| side as u32)) < SMALL_PIXELS as u64 {
+            return Err(format!(
+                "it has {count} strips or tiles of {}×{} pixels, expected at most {MOST_SMALL} so small",
+                self.chunk[0], self.chunk[1]
+            ));
+        }
+        let tables = self.tables.len();
+        if tables.saturating_sub(ORDINARY_TABLES).saturating_mul(count) > MOST_READS.saturating_mul(bytes.len()) {
+            return Err(format!(
+                "its JPEG tables of {tables} bytes are read for each of {count} strips or tiles, expected at most {ORDINARY_TABLES}"
+            ));
+        }
         let most = bytes.len();
         let (offsets, lengths) = (directory.numbers(offsets, most)?, directory.numbers(lengths, most)?);
         if offsets.len() < count {
@@ -189,6 +206,7 @@ impl<'a> Page<'a> {
     }
 
     fn paint(&self, pixels: &mut RgbImage, limits: &Limits) -> Result<(), DecodeError> {
+        let mut unpacker = Unpacker::new(self.compression);
         for index in 0..self.chunks[0] * self.chunks[1] {
             if self.compression == Compression::Jpeg {
                 let stored = self.decode_jpeg(index, limits)?;
@@ -196,7 +214,7 @@ impl<'a> Page<'a> {
                     line.iter_mut().zip(row.as_chunks().0).for_each(|(to, from)| *to = *from);
                 });
             } else {
-                let stored = self.unpack(index).ok_or_else(|| fail("a strip or tile ends early"))?;
+                let stored = self.unpack(index, &mut unpacker).ok_or_else(|| fail("a strip or tile ends early"))?;
                 self.place(index, stored.chunks_exact(self.samples.row_bytes(self.chunk[0], self.samples.count)), pixels, |row, line| {
                     self.samples.paint(row, line);
                 });
@@ -217,12 +235,12 @@ impl<'a> Page<'a> {
     }
 
     /// The strip or tile with all samples of a pixel side by side; `None` where it ends early.
-    fn unpack(&self, index: usize) -> Option<Vec<u8>> {
+    fn unpack(&self, index: usize, unpacker: &mut Unpacker) -> Option<Vec<u8>> {
         if !self.planar {
-            return self.unpack_plane(index);
+            return self.unpack_plane(index, unpacker);
         }
         let (count, chunks) = (self.samples.count, self.chunks[0] * self.chunks[1]);
-        let planes = (0..count).map(|plane| self.unpack_plane(plane * chunks + index)).collect::<Option<Vec<_>>>()?;
+        let planes = (0..count).map(|plane| self.unpack_plane(plane * chunks + index, unpacker)).collect::<Option<Vec<_>>>()?;
         let mut stored = vec![0; planes.iter().map(Vec::len).sum()];
         for (plane, samples) in planes.iter().enumerate() {
             stored.iter_mut().skip(plane).step_by(count).zip(samples).for_each(|(to, from)| *to = *from);
@@ -230,9 +248,9 @@ impl<'a> Page<'a> {
         Some(stored)
     }
 
-    fn unpack_plane(&self, index: usize) -> Option<Vec<u8>> {
+    fn unpack_plane(&self, index: usize, unpacker: &mut Unpacker) -> Option<Vec<u8>> {
         let mut stored = vec![0; self.unpacked_bytes(index)];
-        self.compression.unpack(&in_order(self.packed.get(index)?, self.reversed), &mut stored)?;
+        unpacker.unpack(&in_order(self.packed.get(index)?, self.reversed), &mut stored)?;
         if self.predictor {
             let rows = stored.chunks_exact_mut(self.row_bytes());
             rows.for_each(|row| add_up(row, self.samples.bits / 8, self.stored_samples(), self.samples.big_endian));
