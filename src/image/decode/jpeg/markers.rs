@@ -41,7 +41,10 @@ pub(in super::super) enum Color {
     Grey,
     YCbCr,
     Rgb,
+    /// Inverted, as Adobe's files have it.
     Cmyk,
+    /// As TIFF has it.
+    PlainCmyk,
     Ycck,
 }
 
@@ -50,7 +53,7 @@ impl Color {
         match self {
             Self::Grey => 1,
             Self::YCbCr | Self::Rgb => 3,
-            Self::Cmyk | Self::Ycck => 4,
+            Self::Cmyk | Self::PlainCmyk | Self::Ycck => 4,
         }
     }
 }

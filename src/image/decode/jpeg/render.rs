@@ -210,6 +210,7 @@ impl<'a> Renderer<'a> {
                 Color::YCbCr => self.kernels.ycc_to_rgb([next(), next(), next()], line),
                 Color::Rgb => mix([next(), next(), next()], line, |rgb| rgb),
                 Color::Cmyk => mix([next(), next(), next(), next()], line, inverted_cmyk_to_rgb),
+                Color::PlainCmyk => mix([next(), next(), next(), next()], line, |cmyk| inverted_cmyk_to_rgb(cmyk.map(|ink| 255 - ink))),
                 Color::Ycck => mix([next(), next(), next(), next()], line, |ycck| inverted_cmyk_to_rgb(ycck_to_cmyk(ycck))),
             }
         }

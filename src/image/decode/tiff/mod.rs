@@ -96,8 +96,8 @@ impl<'a> Page<'a> {
         let samples = Samples::read(directory)?;
         let compression = Compression::of(directory.number(tag::COMPRESSION)?.unwrap_or(1))?;
         match (compression, &samples.color) {
-            (Compression::Jpeg, Color::Grey | Color::InvertedGrey | Color::Rgb | Color::YCbCr) if samples.bits == 8 => {}
-            (Compression::Jpeg, _) => return Err("JPEG compression of anything but grey, RGB and YCbCr is not read".to_owned()),
+            (Compression::Jpeg, Color::Grey | Color::InvertedGrey | Color::Rgb | Color::YCbCr | Color::Cmyk) if samples.bits == 8 => {}
+            (Compression::Jpeg, _) => return Err("JPEG compression of anything but grey, RGB, YCbCr and CMYK is not read".to_owned()),
             (_, Color::YCbCr) => return Err("YCbCr that is not compressed as JPEG is not read".to_owned()),
             _ => {}
         }
@@ -110,8 +110,8 @@ impl<'a> Page<'a> {
             return Err(format!("differences of {} bits are not read", samples.bits));
         }
         let planar = directory.number(tag::PLANAR)? == Some(2) && samples.count > 1;
-        if planar && (samples.bits != 8 || compression == Compression::Jpeg) {
-            return Err("planes of other than 8 bits, or in JPEG, are not read".to_owned());
+        if planar && (samples.bits % 8 != 0 || compression == Compression::Jpeg) {
+            return Err("planes of less than 8 bits, or in JPEG, are not read".to_owned());
         }
         let reversed = directory.number(tag::FILL_ORDER)? == Some(2);
         let tiled = directory.bytes(tag::TILE_OFFSETS).is_some();
@@ -242,8 +242,10 @@ impl<'a> Page<'a> {
         let (count, chunks) = (self.samples.count, self.chunks[0] * self.chunks[1]);
         let planes = (0..count).map(|plane| self.unpack_plane(plane * chunks + index, unpacker)).collect::<Option<Vec<_>>>()?;
         let mut stored = vec![0; planes.iter().map(Vec::len).sum()];
+        let bytes = self.samples.bits / 8;
         for (plane, samples) in planes.iter().enumerate() {
-            stored.iter_mut().skip(plane).step_by(count).zip(samples).for_each(|(to, from)| *to = *from);
+            let places = stored.chunks_exact_mut(bytes).skip(plane).step_by(count);
+            places.zip(samples.chunks_exact(bytes)).for_each(|(to, from)| to.copy_from_slice(from));
         }
         Some(stored)
     }
@@ -264,6 +266,7 @@ impl<'a> Page<'a> {
         let color = match self.samples.color {
             Color::Grey | Color::InvertedGrey => jpeg::Color::Grey,
             Color::YCbCr => jpeg::Color::YCbCr,
+            Color::Cmyk => jpeg::Color::PlainCmyk,
             _ => jpeg::Color::Rgb,
         };
         let mut pixels = jpeg::decode_strip(self.tables, &in_order(packed, self.reversed), color, limits).map_err(|error| match error {
