@@ -132,6 +132,12 @@ fn files_of_the_field_are_refused_in_one_sentence_checked_or_not() {
         ];
         file(32, nodes, vec![parameter("w", &[8, 3, 3, 3]), parameter("v", &[8, 8, 3, 3])], 8)
     };
+    // What a file says of its nodes is not repeated, whatever it begins with.
+    let documented = || {
+        let convolution = node("Conv", &["x", "w"], "a", vec![ints("pads", &[4097; 4])]);
+        let node = NodeProto { doc_string: "senet: anything \u{1b}[31m".to_owned(), ..convolution };
+        file(9, vec![node], vec![parameter("w", &[16, 3, 1, 1])], 16)
+    };
     for (file, expected) in [
         (
             convolution(1, vec![ints("pads", &[1 << 62, 0, 0, 0]), ints("strides", &[(1 << 62) - 200, 1])]),
@@ -145,6 +151,7 @@ fn files_of_the_field_are_refused_in_one_sentence_checked_or_not() {
             convolution(3, vec![ints("pads", &[0, 0, 0, 1 << 31])]),
             "not a usable ONNX model: operator Conv (node \"a\"): pads[3] is 2147483648, expected 0 to 4096",
         ),
+        (documented(), "not a usable ONNX model: operator Conv (node \"a\"): pads[0] is 4097, expected 0 to 4096"),
         (add(9), "not a usable ONNX model: operator Add (node \"s\"): its inputs have sizes of 32 and 48, expected equal ones, or 1"),
     ] {
         for args in [&[][..], &["--check-models", "false"]] {

@@ -30,7 +30,7 @@ pub(crate) fn panics_are_answered() -> bool {
 /// # Errors
 /// [`EngineError::Import`].
 pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
-    caught(import, "the graph is not consistent").map_err(|error| EngineError::Import(in_one_line(&error)))
+    caught(import, "the graph is not consistent").map_err(|error| EngineError::Import(in_one_line(&format!("{error:#}"))))
 }
 
 /// Runs the network.
@@ -38,7 +38,7 @@ pub(super) fn guard<T>(import: impl FnOnce() -> TractResult<T>) -> Result<T, Eng
 /// # Errors
 /// [`EngineError::Run`].
 pub(super) fn guard_run<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
-    caught(run, "an operator panicked").map_err(|error| EngineError::Run(in_one_line(&error)))
+    caught(run, "an operator panicked").map_err(|error| EngineError::Run(in_one_line(&format!("{error:#}"))))
 }
 
 /// Does `work`, whose panic becomes an error that says `panicked` and why.
@@ -56,9 +56,9 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
-/// All that `error` says, cut where it is long.
-fn in_one_line(error: &TractError) -> String {
-    cut(&format!("{error:#}"), MAX_REASON).replace(char::is_control, " ")
+/// `text` in one line, cut where it is long.
+pub(super) fn in_one_line(text: &str) -> String {
+    cut(text, MAX_REASON).replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use super::datatype;
 use crate::excerpt::{MAX_CHARS, cut, excerpt};
 use crate::graph::Refusal;
+use crate::inference::guard::in_one_line;
 use crate::kernels::maps::SizeError;
 
 /// What helps where only tract knows what is wrong.
@@ -18,6 +19,8 @@ const ADVICE: &str = "check the file with onnx.checker.check_model(path, full_ch
                       simplify the file with onnxsim";
 /// Inputs of a node that are described.
 const MOST_INPUTS: usize = 4;
+/// Sizes of an input that are described.
+const MOST_SIZES: usize = 8;
 /// Characters of a reason in tract's words; of longer ones nobody can make anything.
 const MOST_WORDS: usize = 120;
 
@@ -51,8 +54,8 @@ impl fmt::Display for AtNode {
 fn describe(fact: &InferenceFact) -> String {
     let size =
         |dim: DimFact| dim.concretize().map_or_else(|| "?".to_owned(), |size| size.to_i64().map_or_else(|_| "?".to_owned(), |size| size.to_string()));
-    let mut sizes: Vec<String> = fact.shape.dims().cloned().map(size).collect();
-    if fact.shape.is_open() {
+    let mut sizes: Vec<String> = fact.shape.dims().take(MOST_SIZES).cloned().map(size).collect();
+    if fact.shape.is_open() || fact.shape.dims().count() > MOST_SIZES {
         sizes.push("…".to_owned());
     }
     let datum_type = fact.datum_type.concretize().map(name_of_type).filter(|name| !name.is_empty());
@@ -85,6 +88,21 @@ pub(super) fn made_of(node: &NodeProto) -> String {
     format!("{MADE_OF}{}", described(node))
 }
 
+/// Forgets what a file itself says of its nodes, which nobody reads: what [`made_of`] puts there is believed.
+pub(super) fn forget_documentation(model: &mut ModelProto) {
+    model.graph.iter_mut().for_each(|graph| forget(&mut graph.node));
+    model.functions.iter_mut().for_each(|function| forget(&mut function.node));
+}
+
+/// Of nodes, and of those in the graphs inside them.
+fn forget(nodes: &mut [NodeProto]) {
+    for node in nodes {
+        node.doc_string.clear();
+        let inner = node.attribute.iter_mut().flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs));
+        inner.for_each(|graph| forget(&mut graph.node));
+    }
+}
+
 /// `operator Conv (node "conv1")`
 pub(super) fn described(node: &NodeProto) -> String {
     if let Some(origin) = node.doc_string.strip_prefix(MADE_OF) {
@@ -104,7 +122,7 @@ pub(super) fn explain(graph: Option<&GraphProto>, error: &TractError) -> String 
         Some(at) => find(&at.name, &nodes),
         None => error.chain().filter(|cause| !is_ours(cause)).find_map(|cause| names_in(&cause.to_string()).find_map(|name| find(name, &nodes))),
     };
-    if let Some(words) = error.chain().find(is_ours).map(ToString::to_string) {
+    if let Some(words) = error.chain().find(is_ours).map(|cause| in_one_line(&cause.to_string())) {
         return node.map_or_else(|| words.clone(), |node| format!("{}: {words}", described(node)));
     }
     let place = node.map_or_else(|| "the graph".to_owned(), described);
@@ -142,7 +160,7 @@ fn names_in(text: &str) -> impl Iterator<Item = &str> {
 /// tract's words, said to be such or translated; none where they show its own structures.
 fn plain(words: &str) -> Option<String> {
     let words = words.trim_end_matches('.');
-    let is_plain = words.chars().count() <= MOST_WORDS && !words.contains(['{', '\n']);
+    let is_plain = words.chars().count() <= MOST_WORDS && !words.contains(|char: char| char == '{' || char.is_control());
     let values = words.strip_prefix("Impossible to unify ").and_then(|values| values.split_once(" with "));
     let number = |value: &str| value.strip_prefix("Val(").and_then(|value| value.strip_suffix(')')).unwrap_or(value).to_owned();
     is_plain.then(|| values.map_or_else(|| format!("tract: {words}"), |(a, b)| format!("{} is not {}", number(a), number(b))))
@@ -173,6 +191,8 @@ mod tests {
             format!("operator Conv (node \"stem.conv\") cannot be read (tract: odd); {ADVICE}")
         );
         assert_eq!(said(anyhow!("odd\nlines").context("#1 \"r.0\"")), format!("operator Relu (node \"r.0\") cannot be read; {ADVICE}"));
+        assert_eq!(said(anyhow!("odd \u{1b}[31m")), format!("the graph cannot be read; {ADVICE}"));
+        assert_eq!(said(anyhow!(Refusal("its mode is \t".to_owned()))), "its mode is  ");
         assert!(
             said(anyhow!("odd").context("Building node stem.conv (Conv)"))
                 .starts_with("operator Conv (node \"stem.conv\") cannot be read (tract: odd); ")
@@ -200,5 +220,6 @@ mod tests {
         );
         assert_eq!(said(anyhow!(Refusal("it is too large".to_owned())).context(at())), "operator Conv (node \"stem.conv\"): it is too large");
         assert_eq!(AtNode::new("", &[&map; 6]).inputs.matches("FP32").count(), MOST_INPUTS);
+        assert_eq!(describe(&f32::fact([1; 100]).into()), "FP32 [1, 1, 1, 1, 1, 1, 1, 1, …]");
     }
 }

@@ -42,7 +42,8 @@ impl OnnxFile {
     pub(crate) fn parse(bytes: Cow<'_, [u8]>) -> Result<Self, EngineError> {
         let length = bytes.len();
         // Of bytes that it owns the parser copies every parameter once, of others twice; they are freed when they are parsed.
-        let proto = guard(|| Ok(ModelProto::decode(Bytes::from(bytes.into_owned()))?))?;
+        let mut proto = guard(|| Ok(ModelProto::decode(Bytes::from(bytes.into_owned()))?))?;
+        fault::forget_documentation(&mut proto);
         match &proto.graph {
             Some(graph) if !graph.node.is_empty() => Ok(Self { proto }),
             _ => Err(EngineError::Import(format!("{} bytes without a graph", length))),
