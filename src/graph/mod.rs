@@ -5,6 +5,7 @@
 //! maps can run.
 
 mod block;
+mod by_index;
 mod channel_gate;
 mod clamp;
 mod declutter;
@@ -25,5 +26,6 @@ pub use channel_gate::{ChannelGateInfo, ChannelGateKind, channel_gates};
 pub use declutter::declutter;
 pub use lower::{Lowering, Reason, Unlowered, feed_map, lower};
 pub use names::ParameterNames;
+pub(crate) use pattern::{pool_spec, stated_padding};
 pub(crate) use refusal::Refusal;
 pub use rewrite::fuse_squeeze_excite;

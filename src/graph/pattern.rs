@@ -5,11 +5,27 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_onnx::tract_core::ops::logic::{CompGT, Iff};
 use tract_onnx::tract_core::ops::math::{Add, Div, Max, Min, Mul, Sub};
 
 use super::clamp::Step;
+
+/// The windows of a convolution or pool.
+pub(crate) fn pool_spec(node: &TypedNode) -> Option<&PoolSpec> {
+    let conv = || node.op_as::<Conv>().map(|op| &op.pool_spec);
+    let max = || node.op_as::<MaxPool>().map(|op| &op.pool_spec);
+    conv().or_else(max).or_else(|| node.op_as::<SumPool>().map(|op| &op.pool_spec))
+}
+
+/// The padding in front of every axis and behind it, where it is stated; none else.
+pub(crate) fn stated_padding(spec: &PoolSpec) -> [&[usize]; 2] {
+    match &spec.padding {
+        PaddingSpec::Explicit(before, after) | PaddingSpec::ExplicitOnnxPool(before, after, _) => [before.as_slice(), after.as_slice()],
+        PaddingSpec::Valid | PaddingSpec::SameUpper | PaddingSpec::SameLower => [&[], &[]],
+    }
+}
 
 /// The sizes of `wire`, where all are known.
 pub(super) fn shape(model: &TypedModel, wire: OutletId) -> Option<TVec<usize>> {

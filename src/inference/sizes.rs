@@ -3,12 +3,12 @@
 use tract_onnx::prelude::tract_itertools::Itertools;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use super::guard::caught;
 use super::onnx::AtNode;
-use crate::graph::Refusal;
+use crate::graph::{Refusal, pool_spec, stated_padding};
 
 /// Bytes of one value inside a network.
 const MAX_BYTES: u64 = 1 << 31;
@@ -59,9 +59,7 @@ pub(super) fn check_all(model: &TypedModel) -> TractResult<()> {
             let fact = &output.fact;
             check(&fact.shape.to_tvec(), Some(fact.datum_type)).with_context(|| AtNode::new(&node.name, &[]))?;
         }
-        let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
-        let pool = node.op_as::<MaxPool>().map(|op| &op.pool_spec).or(node.op_as::<SumPool>().map(|op| &op.pool_spec));
-        if let Some(spec) = conv.or(pool) {
+        if let Some(spec) = pool_spec(node) {
             check_window(spec, &model.node_input_facts(node.id)?[0].shape).with_context(|| AtNode::new(&node.name, &[]))?;
         }
     }
@@ -70,19 +68,17 @@ pub(super) fn check_all(model: &TypedModel) -> TractResult<()> {
 
 /// A window larger than what it is given has no place at all, which tract takes for one.
 fn check_window(spec: &PoolSpec, input: &ShapeFact) -> TractResult<()> {
-    let (before, after, ceil) = match &spec.padding {
-        PaddingSpec::Explicit(before, after) => (before.as_slice(), after.as_slice(), false),
-        PaddingSpec::ExplicitOnnxPool(before, after, ceil) => (before.as_slice(), after.as_slice(), *ceil),
-        PaddingSpec::Valid => (&[][..], &[][..], false),
-        PaddingSpec::SameUpper | PaddingSpec::SameLower => return Ok(()),
-    };
+    if matches!(spec.padding, PaddingSpec::SameUpper | PaddingSpec::SameLower) {
+        return Ok(());
+    }
+    let (stated, rounds_up) = (stated_padding(spec), matches!(spec.padding, PaddingSpec::ExplicitOnnxPool(.., true)));
     let (input, strides, dilations) = (spec.data_format.shape(input.to_tvec())?, spec.strides(), spec.dilations());
     for (axis, size) in input.hw_dims().iter().enumerate().filter_map(|(axis, size)| Some((axis, size.to_usize().ok()?))) {
-        let padding = |pads: &[usize]| pads.get(axis).copied().unwrap_or(0);
-        let size = size.saturating_add(padding(before)).saturating_add(padding(after));
+        let padding = stated.iter().filter_map(|pads| pads.get(axis));
+        let size = padding.fold(size, |size, padding| size.saturating_add(*padding));
         let window = (spec.kernel_shape[axis] - 1).saturating_mul(dilations[axis]).saturating_add(1);
         // Rounded up, a window that overhangs by less than a stride is one.
-        let overhang = if ceil { strides[axis].saturating_sub(1) } else { 0 };
+        let overhang = if rounds_up { strides[axis].saturating_sub(1) } else { 0 };
         ensure!(
             window <= size.saturating_add(overhang),
             Refusal(format!(

@@ -15,7 +15,9 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Reduce, Reducer, Sigmoid, Silu};
 
 use crate::graph::linear::{linear, transpose};
-use crate::graph::pattern::{binary, binary_with_constant, constant, element_wise, prelu, shape, through_unit_axes, uniform, values};
+use crate::graph::pattern::{
+    binary, binary_with_constant, constant, element_wise, pool_spec, prelu, shape, stated_padding, through_unit_axes, uniform, values,
+};
 use crate::graph::squeeze::squeezed_map;
 use crate::kernels::maps::{ConvolutionShape, Epilogue, Layout, MAX_SIZE, Nonlinearity, Pool, SizeError, Window};
 use crate::ops::{Pointwise, RoundToOwnRange, SqueezeExcite};
@@ -75,9 +77,7 @@ pub(super) fn map_size(model: &TypedModel, wire: OutletId, batch: usize) -> Opti
 /// Checks that windows are within the limits of the kernels: others are an attack, to which tract's own operators are not equal either.
 pub(super) fn check_windows(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes() {
-        let conv = node.op_as::<Conv>().map(|op| &op.pool_spec);
-        let pool = node.op_as::<MaxPool>().map(|op| &op.pool_spec).or(node.op_as::<SumPool>().map(|op| &op.pool_spec));
-        if let Some(spec) = conv.or(pool) {
+        if let Some(spec) = pool_spec(node) {
             check_window(spec).with_context(|| format!("{:?} cannot be run", node.name))?;
         }
     }
@@ -86,10 +86,7 @@ pub(super) fn check_windows(model: &TypedModel) -> TractResult<()> {
 
 fn check_window(spec: &PoolSpec) -> Result<(), SizeError> {
     let (strides, dilations) = (spec.strides(), spec.dilations());
-    let [before, after] = match &spec.padding {
-        PaddingSpec::Explicit(before, after) | PaddingSpec::ExplicitOnnxPool(before, after, _) => [before.as_slice(), after.as_slice()],
-        PaddingSpec::Valid | PaddingSpec::SameUpper | PaddingSpec::SameLower => [&[][..], &[]],
-    };
+    let [before, after] = stated_padding(spec);
     let of = |values: &[usize], axis: usize, default: usize| values.get(axis).copied().unwrap_or(default);
     for axis in 0..spec.kernel_shape.len() {
         for padding in [of(before, axis, 0), of(after, axis, 0)] {

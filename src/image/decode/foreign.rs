@@ -3,13 +3,14 @@
 /// How much of a file is looked at where its first bytes do not tell.
 const HEAD: usize = 1024;
 
-/// The name of what a picture can be made of.
+/// A format that is not read, and what would help whoever sent it.
 macro_rules! convertible {
     ($name:literal) => {
         concat!($name, "; convert it to JPEG, PNG or WebP")
     };
 }
 
+/// As [`convertible`], for a video.
 macro_rules! video {
     ($name:literal) => {
         concat!($name, "; send a frame of it as JPEG, PNG or WebP")

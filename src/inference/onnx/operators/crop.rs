@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::array::Slice;
 use tract_onnx::tract_hir::internal::*;
 
-use super::Imported;
+use super::{Imported, one_of_the_same_type};
 use crate::graph::Refusal;
 
 /// The last axes become `sizes`; of an odd surplus one more is cut off in front, or behind if `upper`.
@@ -22,7 +22,7 @@ pub(super) fn import(_: &ParsingContext<'_>, node: &NodeProto) -> Imported {
 impl Crop {
     /// The first value that is left of `actual`, where `size` are.
     fn first(&self, actual: i64, size: i64) -> TractResult<i64> {
-        let surplus = actual - size;
+        let surplus = actual.saturating_sub(size);
         let why = || Refusal(format!("its output_shape has an axis of {size}, its windows cover {actual}; export it with pads and output_padding"));
         ensure!(surplus >= 0 && size > 0, why());
         Ok(if self.upper { surplus / 2 } else { surplus - surplus / 2 })
@@ -35,9 +35,7 @@ impl Expansion for Crop {
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(&'s self, s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
+        one_of_the_same_type(s, inputs, outputs)?;
         s.given(&inputs[0].shape, move |s, mut shape| {
             let leading = shape.len().saturating_sub(self.sizes.len());
             for (actual, size) in shape.iter_mut().skip(leading).zip(&self.sizes) {

@@ -6,7 +6,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
-use super::{Imported, axis_of};
+use super::{Imported, axis_of, one_of_the_same_type};
 use crate::kernels::maps::{Epilogue, Grid, Nonlinearity};
 use crate::ops::{Pointwise, RoundToOwnRange};
 
@@ -108,9 +108,7 @@ impl Expansion for RoundingToOwnRange {
 }
 
 fn like_its_input<'r, 'p: 'r>(s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
-    check_input_arity(inputs, 1)?;
-    check_output_arity(outputs, 1)?;
+    one_of_the_same_type(s, inputs, outputs)?;
     s.equals(&inputs[0].datum_type, f32::datum_type())?;
-    s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
     s.equals(&inputs[0].shape, &outputs[0].shape)
 }

@@ -74,6 +74,13 @@ fn theirs(kind: &str, context: &ParsingContext<'_>, node: &NodeProto) -> Importe
     import(context, node)
 }
 
+/// Of an operator that yields one value of the type of its only input.
+fn one_of_the_same_type<'r, 'p: 'r>(s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
+    check_input_arity(inputs, 1)?;
+    check_output_arity(outputs, 1)?;
+    s.equals(&inputs[0].datum_type, &outputs[0].datum_type)
+}
+
 /// The integers of `tensor`.
 fn integers(tensor: &Tensor) -> TractResult<Vec<i64>> {
     let integers = tensor.cast_to::<i64>()?;

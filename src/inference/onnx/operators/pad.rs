@@ -1,4 +1,4 @@
-//! `Pad`, whose numbers may be negative, which cuts values off, may be computed from the shape of another value, and may wrap around.
+//! `Pad` with numbers that tract does not take: below zero, which cut values off, computed from the shape of another value, or around the other end.
 
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -122,8 +122,8 @@ impl Expansion for AnyPad {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let numbers = self.pads.clone().map_or_else(|| constant(model, inputs[1], "how much it adds"), Ok)?;
-        let axes = self.axes.map(|axes| constant(model, inputs[axes], "where it adds")).transpose()?;
+        let numbers = self.pads.clone().map_or_else(|| constant(model, inputs[1], "how many values it adds"), Ok)?;
+        let axes = self.axes.map(|axes| constant(model, inputs[axes], "where it adds values")).transpose()?;
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
         let (mut wire, mut rest) = (inputs[0], vec![(0, 0); shape.len()]);
         for pads in self.pads(shape.len(), &numbers, axes.as_deref())? {

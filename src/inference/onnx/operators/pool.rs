@@ -6,7 +6,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::cnn::{HirSumPool, PaddingSpec, PoolSpec};
 
-use super::Imported;
+use super::{Imported, one_of_the_same_type};
 
 /// With the attributes of `AveragePool`.
 pub(super) fn import_sum(_: &ParsingContext<'_>, node: &NodeProto) -> Imported {
@@ -40,9 +40,7 @@ impl Expansion for GlobalSum {
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(&'s self, s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
+        one_of_the_same_type(s, inputs, outputs)?;
         s.given(&inputs[0].shape, move |s, mut shape| {
             shape.iter_mut().skip(2).for_each(|size| *size = 1.into());
             s.equals(&outputs[0].shape, shape)

@@ -38,16 +38,33 @@ struct Taken {
 
 impl Taken {
     /// The indices that are taken of `size` (Slice of opset 13, "starts" and "ends").
-    fn indices(&self, size: i64) -> Vec<i64> {
+    fn indices(&self, size: i64) -> Indices {
         let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
         let (start, end) = (from_front(self.start), from_front(self.end));
-        let step = usize::try_from(self.step.unsigned_abs()).unwrap_or(usize::MAX);
-        if self.step > 0 {
-            (start.clamp(0, size)..end.clamp(0, size)).step_by(step).collect()
+        let (start, distance) = if self.step > 0 {
+            let start = start.clamp(0, size);
+            (start, end.clamp(0, size) - start)
         } else {
-            let (start, end) = (start.clamp(-1, size - 1).max(0), end.clamp(-1, size - 1));
-            if size == 0 { vec![] } else { (end + 1..=start).rev().step_by(step).collect() }
-        }
+            // Of no values, nothing is taken.
+            let start = start.clamp(0, (size - 1).max(0)).min(size - 1);
+            (start, start - end.clamp(-1, size - 1))
+        };
+        let step = self.step.unsigned_abs();
+        Indices { first: start, count: u64::try_from(distance).unwrap_or(0).div_ceil(step), step: self.step }
+    }
+}
+
+/// `count` indices from `first` on, each `step` from the one before.
+#[derive(Debug, Clone, Copy)]
+struct Indices {
+    first: i64,
+    count: u64,
+    step: i64,
+}
+
+impl Indices {
+    fn list(self) -> Vec<i64> {
+        (0..self.count).scan(self.first, |next, _| Some(std::mem::replace(next, next.saturating_add(self.step)))).collect()
     }
 }
 
@@ -84,7 +101,7 @@ impl Expansion for InSteps {
                 let mut shape = shape.clone();
                 for taken in self.taken(shape.len(), &values)? {
                     let Ok(size) = shape[taken.axis].to_i64() else { return Ok(()) };
-                    shape[taken.axis] = taken.indices(size).len().to_dim();
+                    shape[taken.axis] = taken.indices(size).count.to_dim();
                 }
                 s.equals(&outputs[0].shape, shape)
             })
@@ -92,18 +109,17 @@ impl Expansion for InSteps {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let values = inputs[1..].iter().map(|input| constant(model, *input, "what it takes")).collect::<TractResult<Vec<_>>>()?;
+        let values = inputs[1..].iter().map(|input| constant(model, *input, "which values it takes")).collect::<TractResult<Vec<_>>>()?;
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
         let mut wire = inputs[0];
         for taken in self.taken(shape.len(), &values)? {
             let (axis, indices) = (taken.axis, taken.indices(shape[taken.axis].to_i64()?));
             let name = format!("{prefix}.axis-{axis}");
-            wire = match (indices.first(), taken.step) {
-                (Some(first), 1) => model.wire_node(name, Slice::new(axis, *first, *first + indices.len() as i64), &[wire])?[0],
-                _ => {
-                    let indices = model.add_const(format!("{name}.indices"), tensor1(&indices))?;
-                    model.wire_node(name, Gather::new(axis), &[wire, indices])?[0]
-                }
+            wire = if indices.step == 1 && indices.count > 0 {
+                model.wire_node(name, Slice::new(axis, indices.first, indices.first + indices.count as i64), &[wire])?[0]
+            } else {
+                let indices = model.add_const(format!("{name}.indices"), tensor1(&indices.list()))?;
+                model.wire_node(name, Gather::new(axis), &[wire, indices])?[0]
             };
         }
         Ok(tvec!(wire))
@@ -126,8 +142,8 @@ mod tests {
             (-7, -9, -2, vec![0]),
             (1, 3, -1, vec![]),
         ] {
-            assert_eq!(Taken { axis: 0, start, end, step }.indices(5), expected, "{start}, {end}, {step}");
+            assert_eq!(Taken { axis: 0, start, end, step }.indices(5).list(), expected, "{start}, {end}, {step}");
         }
-        assert_eq!(Taken { axis: 0, start: -1, end: i64::MIN, step: -1 }.indices(0), Vec::<i64>::new());
+        assert_eq!(Taken { axis: 0, start: -1, end: i64::MIN, step: -1 }.indices(0).list(), Vec::<i64>::new());
     }
 }

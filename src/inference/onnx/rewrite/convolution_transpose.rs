@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::nodes::{Made, ints, of_int, of_ints, of_text, set, text};
+use super::nodes::{Made, ints, is_padded_to_same, of_int, of_ints, of_text, set, text, windows};
 use crate::inference::onnx::fault::described;
 use crate::inference::onnx::operators::CROP;
 
@@ -25,15 +25,9 @@ pub(super) fn of_output_shape(node: &NodeProto, opset: i64) -> Result<Option<Mad
     Ok(Some(made))
 }
 
+/// Refuses windows that leave gaps between them where the padding is chosen automatically: there would have to be less than none.
 fn check_automatic_padding(node: &NodeProto) -> Result<(), String> {
-    let is_same = text(node, "auto_pad").is_some_and(|padding| padding.starts_with("SAME"));
-    let at = |name: &str, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
-    let leaves_gaps = |(axis, size): (usize, &i64)| size.saturating_sub(1).saturating_mul(at("dilations", axis)) < at("strides", axis);
-    if is_same && ints(node, "kernel_shape").unwrap_or_default().iter().enumerate().any(leaves_gaps) {
-        return Err(format!(
-            "{} is padded by auto_pad and has windows smaller than its strides, expected larger; export it with pads",
-            described(node)
-        ));
-    }
-    Ok(())
+    let leaves_gaps = |[size, stride, dilation]: [i64; 3]| size.saturating_sub(1).saturating_mul(dilation) < stride;
+    let why = "is padded by auto_pad and has windows smaller than its strides, expected larger; export it with pads";
+    if is_padded_to_same(node) && windows(node).any(leaves_gaps) { Err(format!("{} {why}", described(node))) } else { Ok(()) }
 }

@@ -44,6 +44,18 @@ pub(super) fn text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
     attribute(node, name).and_then(|attribute| std::str::from_utf8(&attribute.s).ok())
 }
 
+/// The size, the stride and the dilation of the window of a convolution or pool along each axis; none where its size is not stated.
+pub(super) fn windows(node: &NodeProto) -> impl Iterator<Item = [i64; 3]> {
+    let at = |name, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
+    let sizes = ints(node, "kernel_shape").unwrap_or_default().iter().enumerate();
+    sizes.map(move |(axis, size)| [*size, at("strides", axis), at("dilations", axis)])
+}
+
+/// Whether a convolution or pool is padded so that its map has a size that depends on its strides alone.
+pub(super) fn is_padded_to_same(node: &NodeProto) -> bool {
+    text(node, "auto_pad").is_some_and(|padding| padding.starts_with("SAME"))
+}
+
 /// The input at `at`, unless it is left out.
 pub(super) fn input(node: &NodeProto, at: usize) -> Option<&str> {
     node.input.get(at).map(String::as_str).filter(|name| !name.is_empty())

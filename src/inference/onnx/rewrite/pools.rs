@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::nodes::{Made, float, int, ints, of_int, of_ints, of_text, set, text};
+use super::nodes::{Made, float, int, ints, is_padded_to_same, of_int, of_ints, of_text, set, text, windows};
 use crate::inference::onnx::fault::described;
 use crate::inference::onnx::operators::{GLOBAL_SUM, SUM_POOL};
 
@@ -32,15 +32,12 @@ pub(super) fn overhanging(node: &NodeProto, opset: i64) -> Result<Option<Made>, 
     Ok(Some(made))
 }
 
-/// What ONNX says of padding that is chosen automatically, and what ONNX Runtime does, part where windows are dilated or leave out values between them.
+/// Refuses padding that is chosen automatically where ONNX and ONNX Runtime choose it differently: for dilated windows, and for windows that leave out more
+/// than a value between them.
 fn check_automatic_padding(node: &NodeProto) -> Result<(), String> {
-    let is_same = text(node, "auto_pad").is_some_and(|padding| padding.starts_with("SAME"));
-    let at = |name: &str, axis: usize| ints(node, name).and_then(|values| values.get(axis).copied()).unwrap_or(1);
-    let kernel = ints(node, "kernel_shape").unwrap_or_default();
-    let differs = |(axis, size): (usize, &i64)| at("dilations", axis) != 1 || at("strides", axis) > size.saturating_add(1);
-    let is_unclear = is_same && kernel.iter().enumerate().any(differs);
+    let differs = |[size, stride, dilation]: [i64; 3]| dilation != 1 || stride > size.saturating_add(1);
     let why = "is padded by auto_pad with dilations, or strides beyond its window, which is read in several ways; export it with pads";
-    if is_unclear { Err(format!("{} {why}", described(node))) } else { Ok(()) }
+    if is_padded_to_same(node) && windows(node).any(differs) { Err(format!("{} {why}", described(node))) } else { Ok(()) }
 }
 
 /// `LpPool`: the root of the sum of powers.
